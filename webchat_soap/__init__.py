@@ -1,0 +1,1 @@
+"""webchat_soap: a self-hosted SOAP service for webchat with file attachments."""

@@ -1,0 +1,1 @@
+"""What the service is about, free of wire formats, databases and sockets: chats, files, the JSON door, faults and ports."""
