@@ -16,7 +16,7 @@ from webchat_soap.domain.chat import (
     MessageReceipt,
     NewMessage,
 )
-from webchat_soap.domain.file import CheckedFile, FileDetails, StoredFile
+from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 
 
 class ChatStore(Protocol):
@@ -121,6 +121,11 @@ class Intake(Protocol):
         `deadline` is a time.monotonic() value; `max_bytes` a cap below the family's own limit, None for none.
         UrlNotAllowed, DownloadFailed, FileTooLarge, EmptyFile, UnsupportedFileType, FileTypeMismatch, Busy (no room).
         """
+
+    def receive(
+        self, stream: BinaryIO, *, original_name: str | None, declared_type: FileType | None, max_bytes: int | None = None
+    ) -> AbstractContextManager[CheckedFile]:
+        """The same for bytes that come from a stream (the agent's upload, the demo) instead of from a URL."""
 
     def file_limits(self) -> tuple[FileLimit, ...]:
         """One per family, in the contract's order, with the media types it takes."""
