@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from webchat_soap.domain.errors import ChatEnded, ChatNotFound, QuotaExceeded
 from webchat_soap.domain.file import FileDetails, FileType, StoredFile
 
 
@@ -91,6 +92,20 @@ class ChatQuota:
     max_files: int
     max_bytes: int
 
+    def check(self, used: ChatUsage, *, more_files: int, more_bytes: int) -> None:
+        """QuotaExceeded when so many files and bytes more would break it."""
+        if used.files + more_files > self.max_files:
+            raise QuotaExceeded(
+                f"The chat holds {used.files} files and may hold {self.max_files}; open another chat.",
+                field="maxFilesPerChat",
+                limit=self.max_files,
+                actual=used.files + more_files,
+            )
+        if used.bytes + more_bytes > self.max_bytes:
+            raise bytes_exceeded(
+                limit=self.max_bytes, actual=used.bytes + more_bytes, room=max(0, self.max_bytes - used.bytes)
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileLimit:
@@ -167,3 +182,43 @@ class UploadRequest:
     chat_id: str
     file: FileDetails
     client_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartRequest:
+    """A parsed StartChat."""
+
+    chat_id: str | None
+    customer_name: str | None
+    client_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadRequest:
+    """A parsed GetMessages, its numbers within the contract's bounds."""
+
+    chat_id: str
+    after_sequence: int
+    max_messages: int
+    wait_seconds: int
+
+
+def chat_not_found(chat_id: str) -> ChatNotFound:
+    """The fault for a chat that is not there, worded once for every store and use case."""
+    return ChatNotFound(f"There is no chat {chat_id}; open it with StartChat first.", field="CHATID")
+
+
+def chat_ended(chat_id: str) -> ChatEnded:
+    """The fault for a chat that takes nothing more."""
+    return ChatEnded(f"The chat {chat_id} has ended; open another one with StartChat.", field="CHATID")
+
+
+def bytes_exceeded(*, limit: int, actual: int | None, room: int) -> QuotaExceeded:
+    """The fault for files that are too many bytes for their chat. `room` is what is left, in bytes."""
+    return QuotaExceeded(
+        f"The chat's files may take {limit} bytes together and {room} are left; send a smaller file or open another "
+        "chat.",
+        field="maxBytesPerChat",
+        limit=limit,
+        actual=actual,
+    )

@@ -1,0 +1,225 @@
+"""Reading an envelope: bytes in, the one operation element out, or the fault that the specifications prescribe.
+
+Bounds come first. A body is at most WEBCHAT_MAX_REQUEST; before anything walks the tree, its tags are counted in the
+bytes; libxml2 itself refuses more than 256 levels. DTD, processing instructions and external anything are refused, so
+no entity is ever resolved.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from webchat_soap.domain.errors import InvalidRequest
+from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
+from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
+
+# A message with the longest text that is allowed, every character of it a "<" in a CDATA section, has far fewer.
+MAX_TAGS = 20_000
+# The widest legitimate element (wsu:Id, xsi:type, encodingStyle and a few more) has a handful.
+MAX_ATTRIBUTES = 64
+
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_NO_ENCODING = "http://www.w3.org/2003/05/soap-envelope/encoding/none"
+
+# What generated clients really send, by the names that Python's codecs have for it. Everything else is refused: Python
+# also knows codecs that are none (rot13, zlib).
+_CODECS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "ascii",
+    "ascii": "ascii",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+    "iso-8859-1": "latin-1",
+    "latin1": "latin-1",
+    "iso-8859-9": "iso8859-9",
+    "iso-8859-15": "iso8859-15",
+    "windows-1252": "cp1252",
+    "windows-1254": "cp1254",
+}
+_DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+
+
+class Refused(Exception):
+    """A request that is refused before any operation runs, with the version that the answer is to be in."""
+
+    def __init__(self, error: InvalidRequest, version: SoapVersion) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.version = version
+
+
+class UnknownCharset(Exception):
+    """The charset that was named is not one that we read; its message is a whole sentence."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """A checked envelope: what to do, and what the answer must know."""
+
+    version: SoapVersion
+    operation: Any
+    """The one child element of Body."""
+
+
+def make_parser() -> etree.XMLParser:
+    """A parser for one thread at a time: it keeps the errors of its last document in itself."""
+    return etree.XMLParser(
+        # The bytes handed over are UTF-8, whatever their declaration says.
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        remove_comments=True,
+        strip_cdata=True,
+    )
+
+
+def to_utf8(body: bytes, charset: str | None) -> bytes:
+    """The body as UTF-8. A byte order mark wins over the Content-Type's charset, that over the XML declaration.
+
+    Raises UnknownCharset, or InvalidRequest for bytes that are not in the charset.
+    """
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        codec = "utf-16"
+    elif body.startswith(b"\xef\xbb\xbf"):
+        return body[3:]
+    else:
+        named = charset
+        if named is None:
+            declared = _DECLARED.match(body)
+            named = declared.group(1).decode("ascii") if declared else "utf-8"
+            if named.lower().startswith("utf-16"):
+                # The declaration was readable as ASCII, so this is not true; UTF-16 without a mark is told below.
+                named = "utf-8"
+            if body[:4] in (b"<\x00?\x00", b"<\x00s\x00", b"<\x00S\x00", b"<\x00e\x00", b"<\x00E\x00"):
+                named = "utf-16le"
+            elif body[:4] in (b"\x00<\x00?", b"\x00<\x00s", b"\x00<\x00S", b"\x00<\x00e", b"\x00<\x00E"):
+                named = "utf-16be"
+        known = _CODECS.get(named.lower())
+        if known is None:
+            raise UnknownCharset("This charset is not read here; send the envelope as UTF-8.")
+        codec = known
+    if codec == "utf-8":
+        return body
+    try:
+        text = body.decode(codec)
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body's bytes are not in the charset that was named; send UTF-8.") from None
+    return _DECLARATION.sub("", text, count=1).encode("utf-8", "surrogatepass")
+
+
+def read_envelope(body: bytes, parser: etree.XMLParser, *, hint: SoapVersion) -> Envelope:
+    """Parse and check. `body` is UTF-8; `hint` is the version of the media type, for faults before one is known.
+
+    Raises Refused, VersionMismatch, MustUnderstand or DataEncodingUnknown.
+    """
+    version = hint
+    try:
+        root = _parse(body, parser)
+        name = etree.QName(root)
+        if name.namespace not in VERSIONS:
+            raise VersionMismatch(
+                "The document element is not an Envelope of SOAP 1.1 or SOAP 1.2; see the WSDL for both.", version=hint
+            )
+        version = VERSIONS[name.namespace]
+        if name.localname != "Envelope":
+            raise InvalidRequest("The document element must be Envelope.")
+        return Envelope(version=version, operation=_read_parts(root, version))
+    except InvalidRequest as error:
+        raise Refused(error, version) from None
+
+
+def _parse(body: bytes, parser: etree.XMLParser) -> Any:
+    if not body.strip(b" \t\r\n"):
+        raise InvalidRequest("The request is empty; POST a SOAP envelope.")
+    if body.count(b"<") > MAX_TAGS:
+        raise InvalidRequest(f"The XML has more than {MAX_TAGS} tags.", limit=MAX_TAGS)
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError as error:
+        line, column = error.position
+        if "Excessive depth" in (error.msg or ""):
+            raise InvalidRequest("The XML is nested too deeply.") from None
+        raise InvalidRequest(f"The XML is not well formed at line {line}, column {column}.") from None
+    except (ValueError, LookupError):
+        raise InvalidRequest("The XML cannot be read; send well-formed UTF-8.") from None
+    # Only the rare document that has these bytes at all pays for the look into the tree.
+    if b"<!DOCTYPE" in body and root.getroottree().docinfo.doctype:
+        raise InvalidRequest("A document type declaration (DTD) is not allowed in a SOAP message.")
+    if body.count(b"<?") > body.startswith(b"<?xml") and _has_instruction(root):
+        raise InvalidRequest("A processing instruction is not allowed in a SOAP message.")
+    return root
+
+
+def _has_instruction(root: Any) -> bool:
+    around = [*root.itersiblings(preceding=True), *root.itersiblings()]
+    return bool(around) or next(root.iter(etree.ProcessingInstruction), None) is not None
+
+
+def _read_parts(root: Any, version: SoapVersion) -> Any:
+    header_tag, body_tag = version.tag("Header"), version.tag("Body")
+    parts = list(root)
+    header = parts.pop(0) if parts and parts[0].tag == header_tag else None
+    if not parts or parts[0].tag != body_tag:
+        raise InvalidRequest("The Envelope must hold an optional Header and then one Body.")
+    if len(parts) > 1:
+        raise InvalidRequest("Nothing may stand behind the Body in the Envelope.")
+    body = parts[0]
+    if version is SOAP12:
+        _check_encoding_style(version, root, header, body)
+    if header is not None:
+        _check_header(header, version)
+    if len(body) != 1:
+        raise InvalidRequest(
+            "The Body must hold exactly one element, that of the operation."
+            if len(body)
+            else "The Body is empty; it must hold the element of one operation."
+        )
+    if (body.text or "").strip() or (body[0].tail or "").strip():
+        raise InvalidRequest("Text may not stand in the Body beside the operation's element.")
+    operation = body[0]
+    if operation.tag == version.tag("Fault"):
+        raise InvalidRequest("A Fault is no request.")
+    return operation
+
+
+def _check_header(header: Any, version: SoapVersion) -> None:
+    must_understand, role = version.tag("mustUnderstand"), version.tag(version.role_attribute)
+    missed: list[tuple[str, str]] = []
+    for block in header:
+        value = block.get(must_understand)
+        if value is None:
+            continue
+        value = value.strip()
+        if value in version.true_values:
+            if (block.get(role) or "").strip() in version.own_roles:
+                name = etree.QName(block)
+                missed.append((name.namespace or "", name.localname))
+        elif value not in version.false_values:
+            raise InvalidRequest(f"mustUnderstand must be 1 or 0, not {value[:20]!r}.")
+    if missed:
+        names = ", ".join(f"{{{namespace}}}{name}"[:200] for namespace, name in missed[:5])
+        raise MustUnderstand(
+            f"These header blocks must be understood and are not: {names}.", version=version, blocks=tuple(missed[:20])
+        )
+
+
+def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: Any) -> None:
+    encoding_style = version.tag("encodingStyle")
+    for element in (root, header, body):
+        if element is not None and element.get(encoding_style) is not None:
+            raise InvalidRequest("encodingStyle may not stand on Envelope, Header or Body (SOAP 1.2 Part 1, 5.1.1).")
+    for element in body:
+        style = element.get(encoding_style)
+        if style is not None and style.strip() != _NO_ENCODING:
+            raise DataEncodingUnknown("This encodingStyle is not known; the message is document/literal.", version=version)

@@ -1,0 +1,109 @@
+"""HTTP's wrapping of an envelope: media types, charsets, and the multipart packages of MTOM and SOAP with Attachments.
+
+JAX-WS and .NET with MTOM switched on send even a message without attachments as multipart/related; it is answered as if
+it had come plain.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import quopri
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesHeaderParser
+from functools import lru_cache
+
+from webchat_soap.domain.errors import InvalidRequest
+from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
+
+_MEDIA_TYPES = {"text/xml": SOAP11, "application/soap+xml": SOAP12}
+MAX_PARTS = 16
+
+
+class UnsupportedMedia(Exception):
+    """Not a SOAP message by its Content-Type; the message is a whole sentence (HTTP 415)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContentType:
+    """A Content-Type header, parsed. Names in lower case."""
+
+    media_type: str
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """The envelope's bytes and what its wrapping says of it."""
+
+    body: bytes
+    hint: SoapVersion
+    charset: str | None
+    action: str | None
+    """SOAP 1.2's action parameter."""
+
+
+@lru_cache(maxsize=256)
+def parse_content_type(value: str) -> ContentType:
+    """By the standard library's header parser, and remembered: a caller always sends the same one."""
+    message = Message()
+    message["content-type"] = value
+    parameters = message.get_params(failobj=[], unquote=True) or []
+    return ContentType(
+        media_type=parameters[0][0].strip().lower() if parameters else "",
+        parameters={name.lower(): str(given).strip() for name, given in parameters[1:]},
+    )
+
+
+def unpack(body: bytes, content_type: str) -> Package:
+    """The envelope out of a request. UnsupportedMedia, or InvalidRequest for a package that is broken."""
+    parsed = parse_content_type(content_type)
+    if parsed.media_type == "multipart/related":
+        body, parsed = _root_part(body, parsed)
+    if parsed.media_type == "application/xop+xml":
+        inner = parse_content_type(parsed.parameters.get("type", "text/xml"))
+        parsed = ContentType(media_type=inner.media_type, parameters={**inner.parameters, **parsed.parameters})
+    hint = _MEDIA_TYPES.get(parsed.media_type)
+    if hint is None:
+        raise UnsupportedMedia("Send SOAP 1.1 as text/xml or SOAP 1.2 as application/soap+xml, in UTF-8.")
+    return Package(
+        body=body, hint=hint, charset=parsed.parameters.get("charset"), action=parsed.parameters.get("action")
+    )
+
+
+def _root_part(body: bytes, package: ContentType) -> tuple[bytes, ContentType]:
+    boundary = package.parameters.get("boundary", "")
+    if not 1 <= len(boundary) <= 70 or not boundary.isascii():
+        raise InvalidRequest("The multipart/related package has no usable boundary.")
+    # RFC 2046: a boundary stands at the start of a line, so the first one may lack its line break.
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), MAX_PARTS + 2)
+    if len(pieces) < 3 or len(pieces) > MAX_PARTS + 2 or not pieces[-1].startswith(b"--"):
+        raise InvalidRequest(f"The multipart/related package is broken off or has more than {MAX_PARTS} parts.")
+    start = package.parameters.get("start", "")
+    for piece in pieces[1:-1]:
+        head, found, content = piece.partition(b"\r\n\r\n")
+        if not found:
+            raise InvalidRequest("A part of the multipart/related package has no end to its head.")
+        headers = BytesHeaderParser().parsebytes(head.lstrip(b" \t\r\n") + b"\r\n\r\n")
+        if start and str(headers.get("content-id", "")).strip() != start:
+            continue
+        return _decode(content, str(headers.get("content-transfer-encoding", ""))), parse_content_type(
+            str(headers.get("content-type", "text/xml"))
+        )
+    raise InvalidRequest("The multipart/related package has no part with the Content-ID that its start names.")
+
+
+def _decode(content: bytes, encoding: str) -> bytes:
+    match encoding.strip().lower():
+        case "" | "7bit" | "8bit" | "binary":
+            return content
+        case "base64":
+            try:
+                return base64.b64decode(content, validate=False)
+            except binascii.Error:
+                raise InvalidRequest("The package's root part is not Base64.") from None
+        case "quoted-printable":
+            return quopri.decodestring(content)
+        case _:
+            raise InvalidRequest("The package's root part has an unknown Content-Transfer-Encoding.")

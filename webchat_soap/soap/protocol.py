@@ -1,0 +1,179 @@
+"""Protocol and transport on Spyne's extension points: the way of a call between Spyne's types and our bytes.
+
+Stock `WsgiApplication` with `Soap11` or `Soap12` is not what we serve with (design.md section 3 has the figures): here
+one protocol answers both SOAP versions, readers and writers are made once from Spyne's types, and whatever an operation
+raises goes straight to the endpoint, which alone writes faults.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
+from lxml import etree
+from spyne.application import Application
+from spyne.context import MethodContext
+from spyne.protocol import ProtocolBase
+from spyne.server import ServerBase
+
+from webchat_soap.domain.chat import Caller
+from webchat_soap.domain.errors import InvalidRequest
+from webchat_soap.service import ChatService
+from webchat_soap.soap import wsdl
+from webchat_soap.soap.envelope import Envelope, Refused, make_parser, read_envelope
+from webchat_soap.soap.operations import make_service
+from webchat_soap.soap.readers import OperationReader, make_reader
+from webchat_soap.soap.types import NAMESPACE
+from webchat_soap.soap.versions import SoapVersion
+from webchat_soap.soap.writers import Writer, make_response_writer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tools:
+    """A parser and a compiled schema, for one call at a time: both keep their last document's errors in themselves."""
+
+    parser: etree.XMLParser
+    schema: etree.XMLSchema
+
+
+class WebchatProtocol(ProtocolBase):  # type: ignore[misc]  # Spyne is untyped
+    """SOAP 1.1 and 1.2 in document/literal, both ways."""
+
+    # What Spyne's WSDL generator asks for; the SOAP 1.2 half is made from the 1.1 half (soap.wsdl).
+    type = {"soap", "soap11"}  # noqa: RUF012  (Spyne's own attribute)
+    mime_type = "text/xml"
+
+    def set_app(self, value: Any) -> None:
+        """Spyne calls this once, with the finished interface."""
+        super().set_app(value)
+        if value is None:
+            return
+        descriptors = [handles[0] for handles in value.interface.service_method_map.values()]
+        self._descriptors = {f"{{{NAMESPACE}}}{descriptor.name}": descriptor for descriptor in descriptors}
+        self._readers: dict[str, OperationReader] = {
+            descriptor.name: make_reader(descriptor, _schema_type_name) for descriptor in descriptors
+        }
+        self._writers: dict[str, Writer] = {
+            descriptor.name: make_response_writer(descriptor, namespace=NAMESPACE) for descriptor in descriptors
+        }
+
+    @property
+    def operation_names(self) -> frozenset[str]:
+        return frozenset(self._readers)
+
+    def create_in_document(self, ctx: Any, charset: str | None = None) -> None:
+        """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`, `ctx.transport.hint` a SoapVersion."""
+        transport = ctx.transport
+        ctx.in_document = read_envelope(ctx.in_string[0], transport.tools.parser, hint=transport.hint)
+
+    def decompose_incoming_envelope(self, ctx: Any, message: Any = ProtocolBase.REQUEST) -> None:
+        """Find the operation."""
+        envelope: Envelope = ctx.in_document
+        ctx.in_body_doc = envelope.operation
+        ctx.method_request_string = envelope.operation.tag
+
+    def generate_method_contexts(self, ctx: Any) -> tuple[Any, ...]:
+        """One context, the given one: there are no auxiliary methods, for which Spyne would copy it."""
+        descriptor = self._descriptors.get(ctx.method_request_string)
+        if descriptor is None:
+            raise Refused(_unknown_operation(ctx.in_body_doc, self.operation_names), ctx.in_document.version)
+        ctx.descriptor = descriptor
+        return (ctx,)
+
+    def deserialize(self, ctx: Any, message: Any) -> None:
+        """The operation's element to its arguments."""
+        reader = self._readers[ctx.descriptor.name]
+        try:
+            ctx.in_object = reader.read(ctx.in_body_doc, ctx.transport.tools.schema, body=ctx.in_string[0])
+        except InvalidRequest as error:
+            raise Refused(error, ctx.in_document.version) from None
+
+    def serialize(self, ctx: Any, message: Any) -> None:
+        """The result to the response element."""
+        ctx.out_document = self._writers[ctx.descriptor.name](ctx.out_object[0], ctx.udc.base_url)
+
+    def create_out_string(self, ctx: Any, charset: str | None = None) -> None:
+        """The response element to the whole envelope, UTF-8."""
+        version: SoapVersion = ctx.in_document.version
+        envelope = f"{version.open_envelope}<soap:Body>{ctx.out_document}</soap:Body>{version.close_envelope}"
+        ctx.out_string = [envelope.encode()]
+
+
+def _unknown_operation(element: Any, names: frozenset[str]) -> InvalidRequest:
+    name = etree.QName(element)
+    if name.localname in names:
+        return InvalidRequest(f"{name.localname} must be in the namespace {NAMESPACE}.", field=name.localname)
+    known = ", ".join(sorted(names))
+    return InvalidRequest(f"There is no such operation; there are {known}.")
+
+
+def _schema_type_name(model: Any) -> str:
+    return f"xs:{model.get_type_name()}"
+
+
+class WebchatTransport(ServerBase):  # type: ignore[misc]  # Spyne is untyped
+    """One call from its bytes to its answer, without HTTP: the endpoint is around it."""
+
+    transport = wsdl.HTTP_TRANSPORT
+
+    def __init__(self, app: Application) -> None:
+        super().__init__(app)
+        self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
+        self._schema = wsdl.build_schema(app)
+        self._tools: deque[_Tools] = deque()
+
+    @property
+    def operation_names(self) -> frozenset[str]:
+        names: frozenset[str] = self.app.in_protocol.operation_names
+        return names
+
+    def open_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> Any:
+        """The context of a call whose message is read and valid; `call` runs it.
+
+        Raises Refused or an EnvelopeFault.
+        """
+        ctx = MethodContext(self, MethodContext.SERVER)
+        ctx.udc = caller
+        ctx.in_string = [body]
+        ctx.transport.hint = hint
+        try:
+            tools = self._tools.pop()
+        except IndexError:
+            tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self._schema)))
+        ctx.transport.tools = tools
+        try:
+            protocol = self.app.in_protocol
+            protocol.create_in_document(ctx)
+            protocol.decompose_incoming_envelope(ctx)
+            protocol.generate_method_contexts(ctx)
+            protocol.deserialize(ctx, protocol.REQUEST)
+        finally:
+            ctx.transport.tools = None
+            self._tools.append(tools)
+        return ctx
+
+    def call(self, ctx: Any) -> bytes:
+        """Run the operation and write its answer. Raises whatever the use case raises."""
+        # Not process_request: it would turn every exception into a Fault of Spyne's with the exception's own words.
+        ctx.out_object = [self.app.call_wrapper(ctx)]
+        protocol = self.app.out_protocol
+        protocol.serialize(ctx, protocol.RESPONSE)
+        protocol.create_out_string(ctx)
+        answer: bytes = ctx.out_string[0]
+        return answer
+
+
+def make_transport(service: ChatService, *, max_text_length: int) -> WebchatTransport:
+    """The whole SOAP face over a ChatService, but for HTTP."""
+    application = Application(
+        [make_service(service, max_text_length=max_text_length)],
+        tns=NAMESPACE,
+        name="Webchat",
+        in_protocol=WebchatProtocol(),
+        out_protocol=WebchatProtocol(),
+        documents_container=wsdl.Documents,
+    )
+    return WebchatTransport(application)
