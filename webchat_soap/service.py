@@ -88,9 +88,7 @@ class ChatService:
 
     def upload_file(self, caller: Caller, request: UploadRequest) -> MessageReceipt:
         """Download, prove, store and post a file. Contract: UploadFile."""
-        send = SendRequest(
-            chat_id=request.chat_id, text=None, file=request.file, client_token=request.client_token
-        )
+        send = SendRequest(chat_id=request.chat_id, text=None, file=request.file, client_token=request.client_token)
         return self._send("UploadFile", caller, send)
 
     def start_chat(self, caller: Caller, request: StartRequest) -> Chat:
@@ -154,9 +152,10 @@ class ChatService:
     ) -> MessageReceipt:
         """Post a file that comes from a stream instead of from a URL, through the same intake."""
         self._refuse_early(chat_id)
-        with self._intake.receive(
-            stream, original_name=original_name, declared_type=declared_type
-        ) as checked, self._kept(checked) as stored:
+        with (
+            self._intake.receive(stream, original_name=original_name, declared_type=declared_type) as checked,
+            self._kept(checked) as stored,
+        ):
             return self._append(chat_id, sender, text, (stored,), token=None, account=None)
 
     def post_text(self, *, chat_id: str, sender: Sender, text: str) -> MessageReceipt:
@@ -204,9 +203,7 @@ class ChatService:
             token=token,
             account=account,
         )
-        return self._chats.append(
-            message, open_unknown=self._rules.open_unknown_chats, quota=self._rules.quota
-        )
+        return self._chats.append(message, open_unknown=self._rules.open_unknown_chats, quota=self._rules.quota)
 
     def _refuse_early(self, chat_id: str) -> None:
         """What the append would refuse anyway, asked before the network is touched."""

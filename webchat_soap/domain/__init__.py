@@ -1,1 +1,1 @@
-"""What the service is about, free of wire formats, databases and sockets: chats, files, the JSON door, faults and ports."""
+"""What the service is about, free of wire formats, databases and sockets: chats, files, faults and ports."""

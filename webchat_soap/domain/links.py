@@ -1,4 +1,4 @@
-"""Public links: `BASE/public_files/NAME`, made when an answer is written and recognised when a caller sends one back."""
+"""Public links, `BASE/public_files/NAME`: made when an answer is written, recognised when a caller sends one back."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ class ChatStore(Protocol):
         """Open the chat, or return the open one (setting customerName where there was none).
 
         With a token that was used before: the chat it made, in whatever status, under the id it was made with (so the
-        given `chat_id` is not used), or Conflict for another fingerprint. ChatEnded for an ended chat without such a token.
+        given `chat_id` is not used), or Conflict for another fingerprint. ChatEnded for an ended chat without such a
+        token.
         """
 
     def find_chat(self, chat_id: str) -> Chat | None:
@@ -123,7 +124,12 @@ class Intake(Protocol):
         """
 
     def receive(
-        self, stream: BinaryIO, *, original_name: str | None, declared_type: FileType | None, max_bytes: int | None = None
+        self,
+        stream: BinaryIO,
+        *,
+        original_name: str | None,
+        declared_type: FileType | None,
+        max_bytes: int | None = None,
     ) -> AbstractContextManager[CheckedFile]:
         """The same for bytes that come from a stream (the agent's upload, the demo) instead of from a URL."""
 

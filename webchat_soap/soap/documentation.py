@@ -156,27 +156,42 @@ ENUMERATION_VALUES = {
     ("Sender", "SYSTEM"): "The service itself; no such message is posted in version 1.",
 }
 
-FAULTS = (
-    FaultDescription(code="InvalidJson", side="Client", retryable="no", when="fileDetails is not JSON; line and column say where."),
-    FaultDescription(code="InvalidRequest", side="Client", retryable="no", when="A value, an element or the whole message is wrong; field says which."),
-    FaultDescription(code="ChatIdMismatch", side="Client", retryable="no", when="CHATID in the parameter and in the JSON differ."),
-    FaultDescription(code="ChatNotFound", side="Client", retryable="no", when="No chat has this CHATID."),
-    FaultDescription(code="ChatEnded", side="Client", retryable="no", when="The chat has ended and takes no more messages."),
-    FaultDescription(code="Conflict", side="Client", retryable="no", when="The clientToken was used with another operation or other values."),
-    FaultDescription(code="QuotaExceeded", side="Client", retryable="no", when="The chat holds as many files or bytes as it may."),
-    FaultDescription(code="UrlNotAllowed", side="Client", retryable="no", when="The fileUrl, or a redirect from it, leads where the service does not go: another scheme, credentials, a port that is not allowed, an address that is not public."),
-    FaultDescription(code="DownloadFailed", side="Server", retryable="yes, unless the host answered 4xx (408, 425 and 429 are) or its name does not exist", when="The file's host could not be reached, was too slow, answered with an error (httpStatus) or broke off."),
-    FaultDescription(code="FileTooLarge", side="Client", retryable="no", when="The file has more bytes than its family may."),
-    FaultDescription(code="EmptyFile", side="Client", retryable="no", when="The file has no bytes."),
-    FaultDescription(code="UnsupportedFileType", side="Client", retryable="no", when="The file's type is not on the list, or the file is broken or active."),
-    FaultDescription(code="FileTypeMismatch", side="Client", retryable="no", when="The bytes prove another family than was declared."),
-    FaultDescription(code="MalwareFound", side="Client", retryable="no", when="The scanner found malware in the file."),
-    FaultDescription(code="ScanUnavailable", side="Server", retryable="yes", when="The scanner did not answer; see retryAfterSeconds."),
-    FaultDescription(code="Busy", side="Server", retryable="yes", when="No room right now; see retryAfterSeconds."),
-    FaultDescription(code="TooManyRequests", side="Server", retryable="yes", when="Your rate is used up; see retryAfterSeconds."),
-    FaultDescription(code="Internal", side="Server", retryable="yes", when="Anything unforeseen; the operator finds it by requestId."),
-    FaultDescription(code="Unauthorized", side="Client", retryable="no", when="Credentials are missing or wrong."),
-)  # fmt: skip
+_FAULTS = (
+    ("InvalidJson", "Client", "no", "fileDetails is not JSON; line and column say where."),
+    ("InvalidRequest", "Client", "no", "A value, an element or the whole message is wrong; field says which."),
+    ("ChatIdMismatch", "Client", "no", "CHATID in the parameter and in the JSON differ."),
+    ("ChatNotFound", "Client", "no", "No chat has this CHATID."),
+    ("ChatEnded", "Client", "no", "The chat has ended and takes no more messages."),
+    ("Conflict", "Client", "no", "The clientToken was used with another operation or other values."),
+    ("QuotaExceeded", "Client", "no", "The chat holds as many files or bytes as it may."),
+    (
+        "UrlNotAllowed",
+        "Client",
+        "no",
+        "The fileUrl, or a redirect from it, leads where the service does not go: another scheme, credentials, a port "
+        "that is not allowed, an address that is not public.",
+    ),
+    (
+        "DownloadFailed",
+        "Server",
+        "yes, unless the host answered 4xx (408, 425 and 429 are) or its name does not exist",
+        "The file's host could not be reached, was too slow, answered with an error (httpStatus) or broke off.",
+    ),
+    ("FileTooLarge", "Client", "no", "The file has more bytes than its family may."),
+    ("EmptyFile", "Client", "no", "The file has no bytes."),
+    ("UnsupportedFileType", "Client", "no", "The file's type is not on the list, or the file is broken or active."),
+    ("FileTypeMismatch", "Client", "no", "The bytes prove another family than was declared."),
+    ("MalwareFound", "Client", "no", "The scanner found malware in the file."),
+    ("ScanUnavailable", "Server", "yes", "The scanner did not answer; see retryAfterSeconds."),
+    ("Busy", "Server", "yes", "No room right now; see retryAfterSeconds."),
+    ("TooManyRequests", "Server", "yes", "Your rate is used up; see retryAfterSeconds."),
+    ("Internal", "Server", "yes", "Anything unforeseen; the operator finds it by requestId."),
+    ("Unauthorized", "Client", "no", "Credentials are missing or wrong."),
+)
+
+FAULTS = tuple(
+    FaultDescription(code=code, side=side, retryable=retryable, when=when) for code, side, retryable, when in _FAULTS
+)
 
 ELEMENTS["WebchatFault", "code"] = (
     "One of " + ", ".join(fault.code for fault in FAULTS) + "; more may come, so treat an unknown code by retryable."

@@ -200,5 +200,3 @@ def _chat_id_of(ctx: Any) -> str:
         return "-"
     given = ctx.in_object[0] or "-"
     return given[:64] if given.isascii() and given.isprintable() else "?"
-
-

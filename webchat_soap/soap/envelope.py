@@ -222,4 +222,6 @@ def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: An
     for element in body:
         style = element.get(encoding_style)
         if style is not None and style.strip() != _NO_ENCODING:
-            raise DataEncodingUnknown("This encodingStyle is not known; the message is document/literal.", version=version)
+            raise DataEncodingUnknown(
+                "This encodingStyle is not known; messages are document/literal.", version=version
+            )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from spyne import Int, Long, ServiceBase, Unicode, rpc
 
-from webchat_soap.domain import details
+import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
+from webchat_soap.domain import details, parameters
 from webchat_soap.domain.chat import Chat, Limits, MessagePage, MessageReceipt
 from webchat_soap.service import ChatService
 from webchat_soap.soap import types
@@ -50,14 +50,14 @@ def make_service(service: ChatService, *, max_text_length: int) -> type[ServiceB
 
         @_operation(optional(Unicode), optional(Unicode), optional(Unicode), returns=types.Chat)
         def StartChat(ctx, CHATID: str | None, customerName: str | None, clientToken: str | None) -> Chat:
-            request = details.parse_start(chat_id=CHATID, customer_name=customerName, client_token=clientToken)
+            request = parameters.parse_start(chat_id=CHATID, customer_name=customerName, client_token=clientToken)
             return service.start_chat(ctx.udc, request)
 
         @_operation(required(Unicode), optional(Long), optional(Int), optional(Int), returns=types.MessagePage)
         def GetMessages(
             ctx, CHATID: str, afterSequence: int | None, maxMessages: int | None, waitSeconds: int | None
         ) -> MessagePage:
-            request = details.parse_read(
+            request = parameters.parse_read(
                 chat_id=CHATID, after_sequence=afterSequence, max_messages=maxMessages, wait_seconds=waitSeconds
             )
             return service.get_messages(ctx.udc, request)

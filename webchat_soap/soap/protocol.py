@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from lxml import etree
 from spyne.application import Application
 from spyne.context import MethodContext
 from spyne.protocol import ProtocolBase
 from spyne.server import ServerBase
 
+import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService
@@ -39,7 +39,30 @@ class _Tools:
     schema: etree.XMLSchema
 
 
-class WebchatProtocol(ProtocolBase):  # type: ignore[misc]  # Spyne is untyped
+class CallContext(MethodContext):
+    """Spyne's context of a call, with what one call of ours needs.
+
+    The stock one fills forty attributes through a guarded `__setattr__`, a fifth of a whole SendMessage.
+    """
+
+    __setattr__ = object.__setattr__
+
+    def __init__(self, transport: WebchatTransport, *, body: bytes, hint: SoapVersion, caller: Caller) -> None:
+        self.app = transport.app
+        self.udc = caller
+        self.in_string = [body]
+        self.hint = hint
+        self.tools: _Tools | None = None
+        self.in_document: Any = None
+        self.in_body_doc: Any = None
+        self.method_request_string = ""
+        self.in_object: list[Any] = []
+        self.out_object: list[Any] = []
+        self.out_document = ""
+        self.out_string: list[bytes] = []
+
+
+class WebchatProtocol(ProtocolBase):
     """SOAP 1.1 and 1.2 in document/literal, both ways."""
 
     # What Spyne's WSDL generator asks for; the SOAP 1.2 half is made from the 1.1 half (soap.wsdl).
@@ -65,9 +88,8 @@ class WebchatProtocol(ProtocolBase):  # type: ignore[misc]  # Spyne is untyped
         return frozenset(self._readers)
 
     def create_in_document(self, ctx: Any, charset: str | None = None) -> None:
-        """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`, `ctx.transport.hint` a SoapVersion."""
-        transport = ctx.transport
-        ctx.in_document = read_envelope(ctx.in_string[0], transport.tools.parser, hint=transport.hint)
+        """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`."""
+        ctx.in_document = read_envelope(ctx.in_string[0], ctx.tools.parser, hint=ctx.hint)
 
     def decompose_incoming_envelope(self, ctx: Any, message: Any = ProtocolBase.REQUEST) -> None:
         """Find the operation."""
@@ -87,7 +109,7 @@ class WebchatProtocol(ProtocolBase):  # type: ignore[misc]  # Spyne is untyped
         """The operation's element to its arguments."""
         reader = self._readers[ctx.descriptor.name]
         try:
-            ctx.in_object = reader.read(ctx.in_body_doc, ctx.transport.tools.schema, body=ctx.in_string[0])
+            ctx.in_object = reader.read(ctx.in_body_doc, ctx.tools.schema, body=ctx.in_string[0])
         except InvalidRequest as error:
             raise Refused(error, ctx.in_document.version) from None
 
@@ -114,7 +136,7 @@ def _schema_type_name(model: Any) -> str:
     return f"xs:{model.get_type_name()}"
 
 
-class WebchatTransport(ServerBase):  # type: ignore[misc]  # Spyne is untyped
+class WebchatTransport(ServerBase):
     """One call from its bytes to its answer, without HTTP: the endpoint is around it."""
 
     transport = wsdl.HTTP_TRANSPORT
@@ -130,20 +152,17 @@ class WebchatTransport(ServerBase):  # type: ignore[misc]  # Spyne is untyped
         names: frozenset[str] = self.app.in_protocol.operation_names
         return names
 
-    def open_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> Any:
+    def open_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> CallContext:
         """The context of a call whose message is read and valid; `call` runs it.
 
         Raises Refused or an EnvelopeFault.
         """
-        ctx = MethodContext(self, MethodContext.SERVER)
-        ctx.udc = caller
-        ctx.in_string = [body]
-        ctx.transport.hint = hint
+        ctx = CallContext(self, body=body, hint=hint, caller=caller)
         try:
             tools = self._tools.pop()
         except IndexError:
             tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self._schema)))
-        ctx.transport.tools = tools
+        ctx.tools = tools
         try:
             protocol = self.app.in_protocol
             protocol.create_in_document(ctx)
@@ -151,11 +170,11 @@ class WebchatTransport(ServerBase):  # type: ignore[misc]  # Spyne is untyped
             protocol.generate_method_contexts(ctx)
             protocol.deserialize(ctx, protocol.REQUEST)
         finally:
-            ctx.transport.tools = None
+            ctx.tools = None
             self._tools.append(tools)
         return ctx
 
-    def call(self, ctx: Any) -> bytes:
+    def call(self, ctx: CallContext) -> bytes:
         """Run the operation and write its answer. Raises whatever the use case raises."""
         # Not process_request: it would turn every exception into a Fault of Spyne's with the exception's own words.
         ctx.out_object = [self.app.call_wrapper(ctx)]

@@ -57,9 +57,6 @@ def _import_spyne() -> None:
         warnings.simplefilter("ignore")
         if "spyne.util.six" not in sys.modules:
             _load_bundled_six()
-        import spyne.application
-        import spyne.interface.wsdl
-        import spyne.server
     # Spyne logs every fault with a stack trace; the endpoint writes the one line that a request gets.
     logging.getLogger("spyne").setLevel(logging.CRITICAL)
 

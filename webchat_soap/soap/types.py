@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from spyne import AnyUri, Boolean, ComplexModel, DateTime, Fault, Int, Long, Unicode
 from spyne.model.enum import Enum
 
+import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import ChatStatus, Sender
 from webchat_soap.domain.file import FileType
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from lxml import etree
 from spyne.application import Application
 from spyne.interface import InterfaceDocuments
 from spyne.interface.wsdl import Wsdl11
 
+import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.soap import documentation
 from webchat_soap.soap.types import NAMESPACE
 
@@ -38,7 +38,7 @@ def _wsdl(name: str) -> str:
     return f"{{{WSDL}}}{name}"
 
 
-class _Wsdl11(Wsdl11):  # type: ignore[misc]  # Spyne is untyped
+class _Wsdl11(Wsdl11):
     """Spyne's generator with names and shape of the contract."""
 
     def __init__(self, interface: Any) -> None:
@@ -49,7 +49,7 @@ class _Wsdl11(Wsdl11):  # type: ignore[misc]  # Spyne is untyped
         return "WebchatSoap11Binding"
 
 
-class Documents(InterfaceDocuments):  # type: ignore[misc]  # Spyne is untyped
+class Documents(InterfaceDocuments):
     """What an Application takes to make its documents with our generator."""
 
     def __init__(self, interface: Any) -> None:
