@@ -1,8 +1,8 @@
 """JSON read strictly, with refusals that a stranger can act on (contract section 4).
 
 Two readers. The standard library's decoder, told to keep numbers as written and to stop at NaN and at keys that stand
-twice, reads what is good: 2 µs for a text message on Python 3.11, where `_Reader` takes 7. What the decoder stops at, or
-what has so many brackets that it could end in a RecursionError, goes to `_Reader`, which explains: the library's
+twice, reads what is good: 2 µs for a text message on Python 3.11; `_Reader` takes 7. What the decoder stops at, or what
+has so many brackets that it could end in a RecursionError, goes to `_Reader`, which explains: the library's
 messages and positions change between Python versions, and its hooks do not know where they are. Tests hold the two
 against each other.
 
@@ -66,8 +66,9 @@ def read_json(text: str, *, field: str) -> JsonValue:
     """The value that `text` holds; key names trimmed, strings as they are, numbers as `JsonNumber`.
 
     A byte order mark at the start is skipped and not counted. `field` is the parameter's name, for faults.
-    InvalidJson with line and column (from 1, in code points); InvalidRequest for nesting deeper than 16 levels, for
-    more than 1,000 values and, once all of it has been read, for a key that stands twice in one object.
+    InvalidJson with line and column (from 1, in code points); InvalidRequest for nesting deeper than 16 levels and,
+    once all of it has been read, for a key that stands twice in one object. Text with more than 16 brackets, or that
+    is not plain JSON, is InvalidRequest at its 1,001st value, whatever may follow.
     """
     text = text.removeprefix("\ufeff")
     if text.count("{") + text.count("[") <= MAX_DEPTH:
