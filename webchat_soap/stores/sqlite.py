@@ -22,6 +22,7 @@ from webchat_soap.domain.chat import (
     MessagePage,
     MessageReceipt,
     NewMessage,
+    chat_not_found,
 )
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.stores import refusals
@@ -156,7 +157,7 @@ class SqliteChatStore:
     def _page(self, cursor: sqlite3.Cursor, chat_id: str, after_sequence: int, max_messages: int) -> MessagePage:
         chat = cursor.execute(self._sql.select_chat, (chat_id,)).fetchone()
         if chat is None:
-            raise refusals.chat_not_found(chat_id)
+            raise chat_not_found(chat_id)
         chat_key, _chat_id, status, _started_at, last_sequence = chat[:5]
         # Sequences have no gaps, so the page's bounds are known before a message is read.
         first = max(after_sequence, 0) + 1

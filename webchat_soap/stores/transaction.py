@@ -8,9 +8,12 @@ from webchat_soap.domain.chat import (
     Chat,
     ChatQuota,
     ChatStatus,
+    ChatUsage,
     ClientToken,
     MessageReceipt,
     NewMessage,
+    chat_ended,
+    chat_not_found,
 )
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.stores import refusals
@@ -46,16 +49,16 @@ class Transaction:
             new_bytes = sum(file.size for file in files)
             used = self._one(self._sql.select_usage, chat_id)
             if used is not None and used[0] == OPEN:
-                self._check_quota(quota, used, len(files), new_bytes)
+                quota.check(ChatUsage(files=used[1], bytes=used[2]), more_files=len(files), more_bytes=new_bytes)
         advance = (self.now, len(files), new_bytes, chat_id)
         row = self._one(self._sql.advance_chat, *advance)
         if row is None:
             if self._one(self._sql.select_state, chat_id) is not None:
-                raise refusals.chat_ended(chat_id)
+                raise chat_ended(chat_id)
             if not open_unknown:
-                raise refusals.chat_not_found(chat_id)
+                raise chat_not_found(chat_id)
             if files:
-                self._check_quota(quota, (OPEN, 0, 0), len(files), new_bytes)
+                quota.check(ChatUsage(files=0, bytes=0), more_files=len(files), more_bytes=new_bytes)
             self._open_chat(chat_id, None, message.account)
             row = self._one(self._sql.advance_chat, *advance)
             assert row is not None
@@ -102,7 +105,7 @@ class Transaction:
         if row is None:
             self._open_chat(chat_id, customer_name, account)
         elif row[2] == ENDED:
-            raise refusals.chat_ended(chat_id)
+            raise chat_ended(chat_id)
         elif customer_name is not None and row[5] is None:
             self._cursor.execute(self._sql.name_customer, (customer_name, chat_id))
         row = self._one(self._sql.select_chat, chat_id)
@@ -116,7 +119,7 @@ class Transaction:
         self._cursor.execute(self._sql.end_chat, (self.now, ended_by, chat_id))
         row = self._one(self._sql.select_chat, chat_id)
         if row is None:
-            raise refusals.chat_not_found(chat_id)
+            raise chat_not_found(chat_id)
         chat = to_chat(row[1:])
         self.moved[chat_id] = (chat.last_sequence, False)
         return chat
@@ -131,10 +134,6 @@ class Transaction:
         # finished is not done, and keeps the savepoint from being released.
         rows = self._cursor.execute(statement, parameters).fetchall()
         return rows[0] if rows else None
-
-    @staticmethod
-    def _check_quota(quota: ChatQuota, used: Row, new_files: int, new_bytes: int) -> None:
-        refusals.check_quota(quota, used_files=used[1], used_bytes=used[2], new_files=new_files, new_bytes=new_bytes)
 
 
 def read_receipt(cursor: sqlite3.Cursor, statements: Statements, token: ClientToken) -> MessageReceipt | None:
