@@ -1,0 +1,193 @@
+"""FileStore over a folder: one folder a day, since names begin with the date and folders should stay small.
+
+A name appears only by linking a file that is whole and on disk, so what is there under a name is always complete, and
+a name that is taken is never written again. Links also make a copy cost nothing: bytes never change once saved.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from webchat_soap.domain.errors import Busy
+from webchat_soap.domain.file import CheckedFile
+from webchat_soap.domain.links import is_stored_name
+
+COPY_BYTES: Final = 256 * 1024
+"""At a time: enough to keep a disk busy, little enough for fifty at once."""
+
+RETRY_AFTER_SECONDS: Final = 10
+"""A full disk takes an operator; sooner retries would only load it."""
+
+_TEMPORARY = ".tmp-"
+_NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
+"""Another file system, one without hard links, or (EMLINK) a file that has as many as it can."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class LocalFileStore:
+    """Bytes in `folder/YYYYMMDD/YYYYMMDD-UUID.ext`, modes 0700 and 0600. Nothing is touched before the first call.
+
+    A name of any other form is not there (FileNotFoundError), so that no name can lead out of the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._durable_days: set[str] = set()
+
+    def save(self, checked: CheckedFile, *, name: str) -> None:
+        """FileStore.save. FileExistsError when the name is taken."""
+        target = self._path(name)
+        with _translated():
+            self._make_day(target.parent)
+            with checked.path.open("rb") as spool:
+                os.fchmod(spool.fileno(), 0o600)
+                os.fdatasync(spool.fileno())
+            self._place(checked.path, target)
+            with suppress(OSError):  # stored is stored; the intake clears its spool
+                checked.path.unlink()
+
+    def copy(self, *, source: str, name: str) -> None:
+        """FileStore.copy. FileExistsError when the name is taken."""
+        target = self._path(name)
+        bytes_there = self._path(source)
+        with _translated():
+            if not bytes_there.exists():
+                raise FileNotFoundError(errno.ENOENT, "no such stored file", source)
+            self._make_day(target.parent)
+            self._place(bytes_there, target)
+
+    def open(self, name: str) -> BinaryIO:
+        """FileStore.open. The caller closes it."""
+        path = self._path(name)
+        with _translated():
+            # No link is ever made here, so one that is found was not made by us.
+            return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
+
+    def remove(self, name: str) -> None:
+        """FileStore.remove. Not made durable: a name that comes back after a power cut has no row and is swept."""
+        with _translated(), suppress(FileNotFoundError):
+            self._path(name).unlink()
+
+    def names(self) -> Iterator[str]:
+        """FileStore.names. Other files in the folder are passed over."""
+        for day in self._days():
+            with _translated(), os.scandir(day) as entries:
+                yield from [entry.name for entry in entries if is_stored_name(entry.name)]
+
+    def ping(self) -> None:
+        """FileStore.ping: writes and removes a file."""
+        probe = self._folder / f"{_TEMPORARY}{uuid.uuid4()}"
+        with _translated():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                with _created(probe) as file:
+                    file.write(b"ping")
+            finally:
+                probe.unlink(missing_ok=True)
+
+    def sweep_temporary(self) -> int:
+        """SweepableFileStore.sweep_temporary."""
+        removed = 0
+        for folder in (self._folder, *self._days()):
+            with _translated(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+                for entry in [entry for entry in entries if entry.name.startswith(_TEMPORARY)]:
+                    Path(entry.path).unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _path(self, name: str) -> Path:
+        if not is_stored_name(name):
+            raise FileNotFoundError(errno.ENOENT, "no such stored file", name)
+        return self._folder / name[:8] / name
+
+    def _days(self) -> list[Path]:
+        with _translated(), suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if len(entry.name) == 8 and entry.name.isdecimal() and entry.is_dir(follow_symlinks=False)
+            ]
+        return []
+
+    def _make_day(self, day: Path) -> None:
+        """The day's folder, durable. Synced once by every process: another one may have made it without having got to
+        its sync yet."""
+        if day.name in self._durable_days and day.exists():
+            return
+        with self._lock:
+            day.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(self._folder)
+            self._durable_days.add(day.name)
+
+    def _place(self, source: Path, target: Path) -> None:
+        """Give the durable bytes of `source` the name `target`, durably, or leave nothing there."""
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._copy_and_place(source, target)
+        try:
+            _sync_folder(target.parent)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def _copy_and_place(source: Path, target: Path) -> None:
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4()}"
+        try:
+            with source.open("rb") as original, _created(temporary) as copy:
+                shutil.copyfileobj(original, copy, COPY_BYTES)
+                copy.flush()
+                os.fdatasync(copy.fileno())
+            try:
+                os.link(temporary, target)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # Without links there is no way to take a name only if it is free, but names hold a fresh UUID.
+                if target.exists():
+                    raise FileExistsError(errno.EEXIST, "stored name is taken", target.name) from None
+                temporary.rename(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _created(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the disk says, as Busy; that a name is not there or is taken stays as it is."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        _LOG.warning("the file store cannot be used: %s", error.strerror)
+        raise Busy(
+            "The file cannot be stored or read right now and nothing of it was kept; try again, with the same "
+            "clientToken where there is one.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error

@@ -1,0 +1,113 @@
+"""Who holds which clientToken, over all threads of this process and all processes on one lock folder.
+
+Among threads: a queue of waiters per token, each let go by its predecessor. Among processes: a POSIX record lock on
+one byte of one file, which the kernel takes back when the process dies, however it dies.
+
+Two facts of record locks shape this file. They belong to the process, so threads need the queue besides. And closing
+any descriptor of the file drops all of the process's locks on it, so each process opens it once and never closes it:
+the open files stand in a table of the module, filled on first use and keyed by process, since a child made by fork
+inherits the descriptor, but neither the locks nor the waiters.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from webchat_soap.domain.chat import ClientToken
+from webchat_soap.stores import refusals
+
+_POLL_SECONDS: Final = 0.025
+"""Between two tries for a token held by another process: record locks have no wait with a bound. A rare wait, since
+both calls must carry the same token in different processes at the same time."""
+
+_BY_PROCESS: dict[tuple[int, Path], TokenClaims] = {}
+_BY_PROCESS_LOCK: Final = threading.Lock()
+
+
+def claims_in(lock_folder: Path) -> TokenClaims:
+    """This process's claims on the folder, always the same object. OSError when the file cannot be opened."""
+    key = (os.getpid(), lock_folder)
+    with _BY_PROCESS_LOCK:
+        claims = _BY_PROCESS.get(key)
+        if claims is None:
+            claims = _BY_PROCESS[key] = TokenClaims(lock_folder / "tokens.lock")
+        return claims
+
+
+class TokenClaims:
+    """Use `claims_in`: two of these on one file in one process would drop each other's locks."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = threading.Lock()
+        self._queues: dict[int, deque[threading.Lock]] = {}
+        """By place: its holder's followers, in order of coming. A place without an entry is free."""
+
+    @contextmanager
+    def hold(self, token: ClientToken, *, deadline: float) -> Iterator[None]:
+        """ChatStore.claim."""
+        place = _place(token)
+        self._enter(place, deadline)
+        try:
+            self._lock_file(place, deadline)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, place)
+        finally:
+            self._leave(place)
+
+    def _enter(self, place: int, deadline: float) -> None:
+        with self._lock:
+            followers = self._queues.get(place)
+            if followers is None:
+                self._queues[place] = deque()
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            followers.append(mine)
+        if mine.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
+            return
+        with self._lock:
+            if mine in followers:
+                followers.remove(mine)
+                raise refusals.busy_token()
+        # It was handed over in the moment the wait ran out: it is held now.
+
+    def _leave(self, place: int) -> None:
+        with self._lock:
+            followers = self._queues[place]
+            if followers:
+                followers.popleft().release()
+            else:
+                del self._queues[place]
+
+    def _lock_file(self, place: int, deadline: float) -> None:
+        while True:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as POSIX lets systems choose
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise refusals.busy_token() from None
+                time.sleep(min(_POLL_SECONDS, left))
+            except OSError as error:  # the kernel has no room for another lock
+                raise refusals.busy() from error
+            else:
+                return
+
+
+def _place(token: ClientToken) -> int:
+    """The byte that stands for the token. Two tokens on one byte (1 in 2^62) would only wait for each other."""
+    digest = hashlib.blake2b(f"{token.scope}\0{token.token}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2

@@ -1,0 +1,143 @@
+"""The SQLite file: made, brought to the newest version, and opened with the settings that make a commit durable."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from webchat_soap.stores.schema import NEWEST_VERSION, SQLITE_STEPS
+from webchat_soap.stores.turn import Turn
+
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""STRICT tables are of 3.37, RETURNING of 3.35."""
+
+_SETTINGS: Final = (
+    "PRAGMA synchronous=FULL",  # a commit is on disk when it returns
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-8192",  # KiB a connection at most, taken only as pages are used
+    "PRAGMA journal_size_limit=67108864",  # bytes the log keeps after a burst
+    "PRAGMA trusted_schema=OFF",
+)
+
+
+class UnusableDatabaseError(Exception):
+    """The file is not a database that this version can use; the sentence says why and what to do. For the operator."""
+
+
+class Database:
+    """One SQLite file. Nothing is touched before the first `connect`, which also brings it to the newest version.
+
+    Errors of `connect`: UnusableDatabaseError; sqlite3.Error and OSError when the file cannot be reached right now.
+    """
+
+    def __init__(self, path: Path, *, turn_path: Path, patience_seconds: float) -> None:
+        self.path = path
+        self._turn_path = turn_path
+        self._patience_seconds = patience_seconds
+        self._lock = threading.Lock()
+        self._prepared = False
+
+    def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        """A connection in autocommit mode, usable from any one thread at a time; the caller closes it."""
+        with self._lock:
+            if not self._prepared:
+                self._prepare()
+                self._prepared = True
+        return self._open(read_only=read_only)
+
+    def _prepare(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            needed = ".".join(map(str, OLDEST_SQLITE))
+            raise UnusableDatabaseError(f"SQLite {sqlite3.sqlite_version} is too old; {needed} or newer is needed.")
+        self._create()
+        connection = None
+        try:
+            connection = self._open(read_only=False)
+            if self._version(connection) < NEWEST_VERSION:
+                self._migrate(connection)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise UnusableDatabaseError(
+                    f"{self.path} is not an SQLite database; move it away or name another file."
+                ) from error
+            raise
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _create(self) -> None:
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return  # opening and closing it here would drop the locks of SQLite connections of this process
+        os.close(fd)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _open(self, *, read_only: bool) -> sqlite3.Connection:
+        # mode=rw: a file that is gone is an error and not an empty database. Readers open it like writers, since only
+        # so can they make the shared memory of the log when they come first; query_only keeps them from writing.
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=self._patience_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+            if read_only:
+                connection.execute("PRAGMA query_only=ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return 0
+        if "schema_version" not in tables:
+            raise UnusableDatabaseError(f"{self.path} is a database of another program; name another file.")
+        (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+        if version > NEWEST_VERSION:
+            raise UnusableDatabaseError(
+                f"{self.path} was made by a newer version of this program (its schema is {version}, this version knows "
+                f"up to {NEWEST_VERSION}); run that version again, or restore a backup from before the change."
+            )
+        return int(version)
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        turn = Turn(self._turn_path)
+        try:
+            turn.take_within(self._patience_seconds)
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise UnusableDatabaseError(
+                    f"{self.path} cannot use a write-ahead log (its journal mode stays {mode}); put it on a local disk."
+                )
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                version = self._version(connection)  # another process may have come first
+                if version == 0:
+                    connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT")
+                    connection.execute("INSERT INTO schema_version VALUES (0)")
+                for step in SQLITE_STEPS[version:]:
+                    for statement in step:
+                        connection.execute(statement)
+                connection.execute("UPDATE schema_version SET version = ?", (NEWEST_VERSION,))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            turn.close()

@@ -1,0 +1,43 @@
+"""What the store says when it cannot, besides what domain.chat words for all: each sentence once, with what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from webchat_soap.domain.chat import ClientToken
+from webchat_soap.domain.errors import Busy, Conflict
+
+RETRY_AFTER_SECONDS: Final = 2
+"""Long enough for a lock held by another program to go, short enough that a person still waits."""
+
+
+def busy() -> Busy:
+    return Busy(
+        "The messages cannot be reached right now and nothing was stored; try again, with the same clientToken where "
+        "there is one.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def busy_token() -> Busy:
+    return Busy(
+        "An earlier call with this clientToken is still running; try again with the same clientToken to get its "
+        "receipt.",
+        field="clientToken",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def stopping() -> Busy:
+    return Busy(
+        "The service is stopping; try again with the same clientToken when it is back.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def token_conflict(token: ClientToken) -> Conflict:
+    return Conflict(
+        f"The clientToken {token.token!r} was used before with another operation or other values; use a new "
+        "clientToken for a new call, and the old one only to repeat the same call.",
+        field="clientToken",
+    )

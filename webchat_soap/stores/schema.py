@@ -1,0 +1,157 @@
+"""The tables as the code uses them, and the numbered steps that bring a database there.
+
+The tables (Core metadata) describe the newest shape and are what statements are made from; a step, once released, is
+never changed: a new shape is a new step. A test compares the two.
+
+Why these keys. Appending and reading a page must cost the same with five million messages, so the tables hold no index
+over anything random that a message would have to touch: messages are clustered by (chat_key, sequence), a page is a
+run of neighbours, and nobody looks a message up by its messageId. Counters and the last sequence stand in the chat's
+row: one update gives the next sequence, keeps sentAt from running backwards and counts files and bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, nullable=False))
+
+CHATS = Table(
+    "chats",
+    METADATA,
+    Column("chat_key", Integer, primary_key=True),
+    Column("chat_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("customer_name", Text),
+    Column("agent_name", Text),
+    Column("started_at", Integer, nullable=False),
+    Column("ended_at", Integer),
+    Column("ended_by", Text),
+    Column("account", Text),
+    Column("last_sequence", Integer, nullable=False),
+    Column("last_sent_at", Integer, nullable=False),
+    Column("file_count", Integer, nullable=False),
+    Column("file_bytes", Integer, nullable=False),
+    UniqueConstraint("chat_id"),
+)
+"""Times here and below are milliseconds since 1970 in UTC. `account` opened the chat."""
+
+MESSAGES = Table(
+    "messages",
+    METADATA,
+    Column("chat_key", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("account", Text),
+    Column("sent_at", Integer, nullable=False),
+    Column("text", Text),
+    Column("file_count", Integer, nullable=False),
+    PrimaryKeyConstraint("chat_key", "sequence"),
+    ForeignKeyConstraint(["chat_key"], ["chats.chat_key"]),
+)
+
+FILES = Table(
+    "files",
+    METADATA,
+    Column("chat_key", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("file_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("original_name", Text, nullable=False),
+    Column("file_type", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration_milliseconds", Integer),
+    Column("removed_at", Integer),
+    PrimaryKeyConstraint("chat_key", "sequence", "position"),
+    UniqueConstraint("name"),
+    ForeignKeyConstraint(["chat_key", "sequence"], ["messages.chat_key", "messages.sequence"]),
+)
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("scope", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("chat_key", Integer, nullable=False),
+    Column("sequence", Integer),
+    PrimaryKeyConstraint("scope", "token"),
+    ForeignKeyConstraint(["chat_key"], ["chats.chat_key"]),
+)
+"""What a clientToken made: a message (with `sequence`) or a chat (without). Kept as long as the chat."""
+
+_CREATE = (
+    """CREATE TABLE chats (
+        chat_key INTEGER PRIMARY KEY,
+        chat_id TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL CHECK (status IN ('OPEN', 'ENDED')),
+        customer_name TEXT,
+        agent_name TEXT,
+        started_at INTEGER NOT NULL,
+        ended_at INTEGER,
+        ended_by TEXT,
+        account TEXT,
+        last_sequence INTEGER NOT NULL,
+        last_sent_at INTEGER NOT NULL,
+        file_count INTEGER NOT NULL,
+        file_bytes INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE messages (
+        chat_key INTEGER NOT NULL REFERENCES chats (chat_key),
+        sequence INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        account TEXT,
+        sent_at INTEGER NOT NULL,
+        text TEXT,
+        file_count INTEGER NOT NULL,
+        PRIMARY KEY (chat_key, sequence)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE files (
+        chat_key INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        file_id TEXT NOT NULL,
+        name TEXT NOT NULL UNIQUE,
+        original_name TEXT NOT NULL,
+        file_type TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        width INTEGER,
+        height INTEGER,
+        duration_milliseconds INTEGER,
+        removed_at INTEGER,
+        PRIMARY KEY (chat_key, sequence, position),
+        FOREIGN KEY (chat_key, sequence) REFERENCES messages (chat_key, sequence)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE tokens (
+        scope TEXT NOT NULL,
+        token TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        chat_key INTEGER NOT NULL REFERENCES chats (chat_key),
+        sequence INTEGER,
+        PRIMARY KEY (scope, token)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+SQLITE_STEPS: tuple[tuple[str, ...], ...] = (_CREATE,)
+"""Step n (from 1) leads from version n - 1 to version n, in one transaction."""
+
+NEWEST_VERSION = len(SQLITE_STEPS)

@@ -1,0 +1,201 @@
+"""ChatStore over an SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
+
+from webchat_soap.domain.chat import (
+    Chat,
+    ChatQuota,
+    ChatStatus,
+    ChatUsage,
+    ClientToken,
+    MessagePage,
+    MessageReceipt,
+    NewMessage,
+    chat_not_found,
+)
+from webchat_soap.domain.file import StoredFile
+from webchat_soap.stores import refusals
+from webchat_soap.stores.claims import claims_in
+from webchat_soap.stores.database import Database
+from webchat_soap.stores.news import News
+from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
+from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
+from webchat_soap.stores.transaction import read_receipt
+from webchat_soap.stores.turn import Turn
+from webchat_soap.stores.writer import GroupWriter
+
+MAX_READERS: Final = 8
+"""Read connections a process: more than cores, so that a long page does not hold up a short look."""
+
+T = TypeVar("T")
+
+
+class SqliteChatStore:
+    """Writes go through one group-committing thread, reads through connections of their own beside it.
+
+    Nothing is opened or started before the first call, so the object may be made before a fork; it must not be used
+    before it. One descriptor, of the tokens' lock file, stays open for the life of a process that claimed a token.
+    Besides the port's errors: UnusableDatabaseError from any call when the file is none that this version can use.
+    """
+
+    def __init__(
+        self, path: Path, *, lock_folder: Path, clock: Callable[[], datetime], patience_seconds: float
+    ) -> None:
+        self._lock_folder = lock_folder
+        self._sql = Statements(SQLiteDialect_pysqlite(paramstyle="qmark"))
+        turn_path = lock_folder / "writer.lock"
+        self._database = Database(path, turn_path=turn_path, patience_seconds=patience_seconds)
+        self._news = News(read_state=self._read_state, connect=self._connect_reader, statements=self._sql)
+        self._writer = GroupWriter(
+            database=self._database,
+            turn=Turn(turn_path),
+            statements=self._sql,
+            now=lambda: to_milliseconds(clock()),
+            announce=self._news.announce,
+            patience_seconds=patience_seconds,
+        )
+        self._readers = QueuePool(
+            self._connect_reader,  # type: ignore[arg-type]  # its protocol wants the DBAPI of 1999, word by word
+            pool_size=MAX_READERS,
+            max_overflow=0,
+            timeout=patience_seconds,
+            use_lifo=True,
+            reset_on_return=None,  # autocommit: there is nothing to roll back
+        )
+        self._closed = False
+
+    # -- writing: in the writer's transaction
+
+    def start_chat(
+        self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
+    ) -> Chat:
+        return self._writer.submit(
+            lambda transaction: transaction.start_chat(
+                chat_id=chat_id, customer_name=customer_name, token=token, account=account
+            )
+        )
+
+    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
+        return self._writer.submit(lambda transaction: transaction.end_chat(chat_id, ended_by=ended_by))
+
+    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
+        return self._writer.submit(
+            lambda transaction: transaction.append(message, open_unknown=open_unknown, quota=quota)
+        )
+
+    def claim(self, token: ClientToken, *, deadline: float) -> AbstractContextManager[None]:
+        try:
+            claims = claims_in(self._lock_folder)
+        except OSError as error:
+            raise refusals.busy() from error
+        return claims.hold(token, deadline=deadline)
+
+    # -- reading: beside the writer
+
+    def find_chat(self, chat_id: str) -> Chat | None:
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_chat, (chat_id,)).fetchone())
+        return None if row is None else to_chat(row[1:])
+
+    def find_receipt(self, token: ClientToken) -> MessageReceipt | None:
+        return self._read(lambda cursor: read_receipt(cursor, self._sql, token))
+
+    def read_messages(self, chat_id: str, *, after_sequence: int, max_messages: int) -> MessagePage:
+        return self._read(lambda cursor: self._page(cursor, chat_id, after_sequence, max_messages))
+
+    def usage(self, chat_id: str) -> ChatUsage:
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_usage, (chat_id,)).fetchone())
+        return ChatUsage(files=0, bytes=0) if row is None else ChatUsage(files=row[1], bytes=row[2])
+
+    def find_file(self, name: str) -> StoredFile | None:
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_file, (name,)).fetchone())
+        return None if row is None else to_file(row)
+
+    def file_names(self) -> Iterator[str]:
+        """In order. A file whose bytes were removed on purpose (removedAt) is left out: nothing is kept for it."""
+        last = ""
+        while True:
+            after = last
+            rows = self._read(lambda cursor: cursor.execute(self._sql.select_file_names, (after,)).fetchall())  # noqa: B023 - called at once
+            for (last,) in rows:
+                yield last
+            if len(rows) < NAMES_AT_ONCE:
+                return
+
+    # -- waiting
+
+    def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
+        self._news.wait(chat_id, after_sequence=after_sequence, timeout_seconds=timeout_seconds)
+
+    def wake_all(self) -> None:
+        self._news.wake_all()
+
+    # -- the whole
+
+    def ping(self) -> None:
+        """A read and an empty turn of the writer: it also tells when another program holds the database's lock."""
+        self._read(lambda cursor: cursor.execute(self._sql.select_nothing).fetchone())
+        self._writer.submit(lambda transaction: None)
+
+    def close(self) -> None:
+        """Commits and answers what waits; calls after it are Busy."""
+        self._writer.close()
+        self._news.close()
+        self._closed = True
+        self._readers.dispose()
+
+    def _page(self, cursor: sqlite3.Cursor, chat_id: str, after_sequence: int, max_messages: int) -> MessagePage:
+        chat = cursor.execute(self._sql.select_chat, (chat_id,)).fetchone()
+        if chat is None:
+            raise chat_not_found(chat_id)
+        chat_key, _chat_id, status, _started_at, last_sequence = chat[:5]
+        # Sequences have no gaps, so the page's bounds are known before a message is read.
+        first = max(after_sequence, 0) + 1
+        last = min(first + max_messages - 1, last_sequence)
+        rows = []
+        files: dict[int, list[StoredFile]] = {}
+        if first <= last:
+            rows = cursor.execute(self._sql.select_messages, (chat_key, first - 1, last)).fetchall()
+            if any(row[5] for row in rows):
+                for row in cursor.execute(self._sql.select_files, (chat_key, first, last)):
+                    files.setdefault(row[0], []).append(to_file(row[1:]))
+        return MessagePage(
+            chat_id=chat_id,
+            status=ChatStatus(status),
+            messages=tuple(to_message(row, tuple(files.get(row[0], ()))) for row in rows),
+            last_sequence=last_sequence,
+            has_more=last < last_sequence and first <= last_sequence,
+        )
+
+    def _read_state(self, chat_id: str) -> tuple[int, bool] | None:
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_state, (chat_id,)).fetchone())
+        return None if row is None else (row[0], row[1] == ChatStatus.OPEN.value)
+
+    def _read(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        if self._closed:
+            raise refusals.stopping()
+        try:
+            connection = self._readers.connect()
+        except (sqlite3.Error, OSError, PoolTimeoutError) as error:
+            raise refusals.busy() from error
+        try:
+            cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol
+            return work(cursor)
+        except sqlite3.Error as error:
+            connection.invalidate(error)
+            raise refusals.busy() from error
+        finally:
+            connection.close()
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        return self._database.connect(read_only=True)

@@ -1,0 +1,214 @@
+"""Group commit: one thread a process writes for everybody who waits, with one fsync for all of them.
+
+A caller puts its command into the queue and waits. The writer takes the turn among the processes, begins a
+transaction, and only then gathers who waits: whoever it has not taken by then can still go away with Busy, so nobody
+waits for a stuck disk or another program's lock longer than the patience, and what it has taken is either committed
+and answered or rolled back and Busy. Each command has its own savepoint, so a refused one does not harm its neighbours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from webchat_soap.domain.errors import Internal, WebchatError
+from webchat_soap.stores import refusals
+from webchat_soap.stores.database import Database, UnusableDatabaseError
+from webchat_soap.stores.statements import Statements
+from webchat_soap.stores.transaction import Transaction
+from webchat_soap.stores.turn import Turn
+
+MAX_BATCH: Final = 128
+"""Commands per commit. More would save nothing on the fsync (1 µs each) and hold other processes' turns longer."""
+
+_LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Request:
+    __slots__ = ("answered", "command", "error", "result", "taken")
+
+    def __init__(self, command: Callable[[Transaction], Any]) -> None:
+        self.command = command
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.answered = threading.Lock()
+        self.answered.acquire()
+        # Whoever acquires this first decides: the writer takes the request, or the caller takes it back.
+        self.taken = threading.Lock()
+
+
+class GroupWriter:
+    """Runs commands in group commits. The thread, its connection and its lock file come with the first command.
+
+    `now` gives milliseconds since 1970; `announce` is told after each commit which chats moved.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        turn: Turn,
+        statements: Statements,
+        now: Callable[[], int],
+        announce: Callable[[Mapping[str, tuple[int, bool]]], None],
+        patience_seconds: float,
+    ) -> None:
+        self._database = database
+        self._turn = turn
+        self._statements = statements
+        self._now = now
+        self._announce = announce
+        self._patience_seconds = patience_seconds
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._last_one_seen = False
+        self._connection: sqlite3.Connection | None = None
+
+    def submit(self, command: Callable[[Transaction], T]) -> T:
+        """Run the command in a transaction and return its result after the commit is on disk.
+
+        Raises what the command raises (its writes are undone), or Busy when there was no commit. The patience bounds
+        the wait for the turn; once the command is in a transaction the caller waits for its outcome, since only that
+        tells whether it is stored.
+        """
+        request = _Request(command)
+        with self._gate:
+            if self._closed:
+                raise refusals.stopping()
+            if self._thread is None:
+                self._start()
+            self._queue.put(request)
+        if not request.answered.acquire(timeout=self._patience_seconds):
+            if request.taken.acquire(blocking=False):
+                raise refusals.busy()
+            request.answered.acquire()
+        if request.error is not None:
+            try:
+                raise request.error
+            finally:
+                del request  # the error's traceback would hold on to the request, and the request to the error
+        result: T = request.result
+        return result
+
+    def close(self) -> None:
+        """Commit and answer all that waits, then end. Later commands are Busy. Idempotent."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+            thread = self._thread
+        if thread is not None:
+            # As long as the slowest honest turn may take; a thread that hangs in a dead disk is left behind.
+            thread.join(2 * self._patience_seconds + 5)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="chat-store-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise refusals.busy() from error
+        self._thread = thread
+
+    def _run(self) -> None:
+        while not self._last_one_seen:
+            first = self._queue.get()
+            if first is None:
+                break
+            batch: list[_Request] = []
+            moved: Mapping[str, tuple[int, bool]] = {}
+            try:
+                moved = self._commit(first, batch)
+            except (sqlite3.Error, OSError, UnusableDatabaseError) as error:
+                _LOG.warning("nothing could be written: %s: %s", type(error).__name__, error)
+                self._let_go()
+                self._fail(first, batch, error if isinstance(error, UnusableDatabaseError) else None)
+            except BaseException as error:
+                # Nobody else would answer the callers, and the thread must live on for the next.
+                _LOG.exception("the writer failed")
+                self._let_go()
+                self._fail(first, batch, error)
+            for request in batch:
+                request.answered.release()
+            if moved:
+                self._announce(moved)
+        self._let_go()
+
+    def _commit(self, first: _Request, batch: list[_Request]) -> Mapping[str, tuple[int, bool]]:
+        self._turn.take()
+        try:
+            if self._connection is None:
+                self._connection = self._database.connect()
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            self._gather(first, batch, MAX_BATCH)
+            transaction = Transaction(cursor=cursor, statements=self._statements, now=self._now())
+            for request in batch:
+                self._run_one(request, transaction, cursor)
+            cursor.execute("COMMIT")
+            return transaction.moved
+        finally:
+            self._turn.give_back()
+
+    @staticmethod
+    def _run_one(request: _Request, transaction: Transaction, cursor: sqlite3.Cursor) -> None:
+        cursor.execute("SAVEPOINT command")
+        try:
+            request.result = request.command(transaction)
+        except WebchatError as refusal:
+            request.error = refusal
+        except sqlite3.OperationalError:
+            raise  # the disk, the file or a lock: SQLite may have rolled back everything already
+        except Exception as error:
+            if type(error) is sqlite3.DatabaseError:  # the file is damaged
+                raise
+            request.error = Internal()
+            request.error.__cause__ = error
+        if request.error is not None:
+            cursor.execute("ROLLBACK TO command")
+        cursor.execute("RELEASE command")
+
+    def _gather(self, first: _Request | None, batch: list[_Request], at_most: int) -> None:
+        request = first
+        while True:
+            if request is not None and request.taken.acquire(blocking=False):
+                batch.append(request)
+            if len(batch) >= at_most:
+                return
+            try:
+                request = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if request is None:
+                self._last_one_seen = True
+                return
+
+    def _fail(self, first: _Request, batch: list[_Request], cause: BaseException | None) -> None:
+        """Busy for all who wait, also for those not taken yet: they would only wait for the same."""
+        if not batch:
+            self._gather(first, batch, self._queue.qsize() + 1)
+        for request in batch:
+            request.result = None
+            if isinstance(cause, UnusableDatabaseError):
+                request.error = cause
+            elif cause is not None:
+                request.error = Internal()
+                request.error.__cause__ = cause
+            else:
+                request.error = refusals.busy()
+
+    def _let_go(self) -> None:
+        """Drop the connection (and with it any open transaction) and the turn: the next batch begins afresh."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+        self._turn.close()
