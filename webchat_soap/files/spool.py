@@ -1,0 +1,145 @@
+"""Where bytes stay until they are proved: written, counted and hashed in one pass.
+
+Each process has a folder of its own under the spool's root, so that what a dead one left is told from what a living one
+holds. The bytes are not yet made durable here; the file store does that when it takes a file over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from webchat_soap.domain.errors import Busy
+
+CHUNK_BYTES = 256 * 1024
+"""Design: bytes are never held whole in memory, up to 256 KiB at a time."""
+
+_WRITE_BACK_BYTES = (
+    8 * 1024 * 1024
+)  # the disk begins to write this early, so that the store's fdatasync finds little left
+_RETRY_AFTER_SECONDS = 30  # room comes by the end of other uploads, or by the operator
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class SpoolFile:
+    """A file that grows. `path` belongs to the spool, which removes it unless somebody moved it away."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.size = 0
+        """Bytes so far."""
+        self._descriptor = descriptor
+        self._hash = hashlib.sha256()
+        self._written_back = 0
+
+    def write(self, chunk: memoryview) -> None:
+        """Append all of `chunk`. Busy when the disk has no room."""
+        self._hash.update(chunk)
+        try:
+            at = 0
+            while at < len(chunk):
+                at += os.write(self._descriptor, chunk[at:])
+        except OSError as error:
+            raise _translated(error) from error
+        self.size += len(chunk)
+        if self.size - self._written_back >= _WRITE_BACK_BYTES:
+            self._begin_write_back()
+
+    def sha256(self) -> str:
+        """Lower-case hex of what has been written."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """End writing. Idempotent. Busy when the disk tells only now that it has no room (as network disks do)."""
+        if self._descriptor == -1:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _begin_write_back(self) -> None:
+        # On Linux this advice starts writing the dirty pages of the range and waits for nothing.
+        with contextlib.suppress(OSError, AttributeError):
+            os.posix_fadvise(
+                self._descriptor, self._written_back, self.size - self._written_back, os.POSIX_FADV_DONTNEED
+            )
+        self._written_back = self.size
+
+
+class Spool:
+    """New spool files under `root`, in a folder of this process. May be used from many threads and before a fork."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._folder_pid = -1
+
+    @contextmanager
+    def new_file(self) -> Iterator[SpoolFile]:
+        """An empty file, readable by this user only; leaving the context closes and removes it, whatever happens."""
+        path, descriptor = self._create()
+        file = SpoolFile(path, descriptor)
+        try:
+            yield file
+        finally:
+            with contextlib.suppress(Busy, OSError):
+                file.close()
+            path.unlink(missing_ok=True)
+
+    def _create(self) -> tuple[Path, int]:
+        try:
+            path = self._own_folder() / secrets.token_hex(16)
+            try:
+                return path, _open_new(path)
+            except FileNotFoundError:  # somebody tidied the folder away
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return path, _open_new(path)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _own_folder(self) -> Path:
+        pid = os.getpid()
+        with self._lock:
+            if self._folder is None or self._folder_pid != pid:
+                # The random part keeps a process apart from a dead one that had the same number, in a container say.
+                self._folder = self._root / f"{pid}-{secrets.token_hex(4)}"
+                self._folder_pid = pid
+                self._folder.mkdir(mode=0o700, parents=True)
+            return self._folder
+
+
+def sweep_spool(root: Path) -> int:
+    """Remove what dead processes left, all of it; returns how many folders there were.
+
+    Only for the one parent of a data folder, under its lock and before any worker runs.
+    """
+    folders = [entry for entry in root.iterdir() if entry.is_dir()] if root.is_dir() else []
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(folders)
+
+
+def _open_new(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _translated(error: OSError) -> Exception:
+    """Busy where room is what is missing; else the error itself, which nobody foresaw."""
+    if error.errno in _NO_ROOM:
+        return Busy(
+            "The service has no room to take a file just now; try again later, or tell the operator.",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
+    return error
