@@ -1,0 +1,108 @@
+"""`check`, `wsdl` and `demo` on the real application: what they print and how they end."""
+
+from __future__ import annotations
+
+import socket
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from webchat_soap.cli import main
+from webchat_soap.server import hold_data_folder
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def results(shown: str) -> dict[str, str]:
+    """OK or FAILED by the name of what was tested."""
+    last = [line.split(maxsplit=2) for line in shown.splitlines()[-3:]]
+    assert all(len(parts) == 3 for parts in last), "one line each with a sentence"
+    return {parts[0]: parts[1] for parts in last}
+
+
+def test_check_shows_every_setting_with_value_and_source(
+    free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("webchat.toml").write_text('log = "json"\nmax_text = 10\n')
+    monkeypatch.setenv("WEBCHAT_MAX_TEXT", "20")
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if "WEBCHAT_" in line}
+    assert len(rows) == 27
+    assert rows["WEBCHAT_LOG"] == ["json", "file"]
+    assert rows["WEBCHAT_MAX_TEXT"] == ["20", "environment"]
+    assert rows["WEBCHAT_BIND"] == [f"127.0.0.1:{free_port}", "flag"]
+    assert rows["WEBCHAT_MAX_IMAGE"] == ["10MiB", "default"]
+    assert rows["WEBCHAT_PUBLIC_URL"] == ["(empty)", "default"]
+
+
+def test_check_finds_folder_database_and_port_fine(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
+    assert results(capsys.readouterr().out) == {"folder": "OK", "database": "OK", "port": "OK"}
+
+
+def test_check_tells_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["check", "--bind", f"127.0.0.1:{port}"]) == 1
+    shown = capsys.readouterr().out
+    assert results(shown) == {"folder": "OK", "database": "OK", "port": "FAILED"}
+    assert str(port) in shown.splitlines()[-1]
+
+
+def test_check_tells_a_data_folder_that_a_service_holds(
+    tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_data_folder(tmp_path / "webchat-data"):
+        assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 1
+    assert results(capsys.readouterr().out)["folder"] == "FAILED"
+
+
+def test_check_tells_a_database_that_is_none(
+    tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "webchat-data").mkdir()
+    (tmp_path / "webchat-data" / "webchat.db").write_bytes(b"no database at all, but long enough to be read" * 100)
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 1
+    assert results(capsys.readouterr().out) == {"folder": "OK", "database": "FAILED", "port": "OK"}
+
+
+def test_wsdl_prints_the_document_with_the_address_asked_for(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["wsdl", "--url", "https://chat.example.com/support"]) == 0
+    document = capfdbinary.readouterr().out
+    assert ElementTree.fromstring(document).tag.endswith("definitions")
+    assert b"https://chat.example.com/support/webchat" in document
+
+
+def test_wsdl_takes_the_public_url_and_else_the_bound_address(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["wsdl"]) == 0
+    assert b"http://127.0.0.1:8000/webchat" in capfdbinary.readouterr().out
+    monkeypatch.setenv("WEBCHAT_PUBLIC_URL", "https://chat.example.com")
+    assert main(["wsdl"]) == 0
+    assert b"https://chat.example.com/webchat" in capfdbinary.readouterr().out
+
+
+def test_demo_makes_its_chat_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().out == "Made the chat demo.\n"
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().out == "The chat demo is there already.\n"
+
+
+def test_demo_keeps_off_a_data_folder_that_a_service_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with hold_data_folder(tmp_path / "webchat-data"):
+        assert main(["demo"]) == 1
+    assert str(tmp_path / "webchat-data") in capsys.readouterr().err
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--data-dir", "/proc/no/such"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("webchat-soap: ")
+    assert told.count("\n") == 1
+    assert "/proc/no" in told

@@ -1,0 +1,333 @@
+"""The command line: `webchat-soap serve | wsdl | demo | account | agent | chats | check`. Contract: section 9.
+
+Exit status: 0 fine, 1 failure, 2 wrong use. What a command needs is imported when it runs, so that `--help` and a
+mistake in the settings are told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from webchat_soap.settings import EffectiveSetting, Settings, SettingsError, explain_settings, settings_table
+from webchat_soap.settings_addresses import BaseUrl
+from webchat_soap.settings_values import NOT_YET
+
+DEMO_CHAT_ID = "demo"
+
+_LATER = {
+    "account": "accounts of integrations (add, list, remove)",
+    "agent": "agents who answer in the console (add, list, remove)",
+    "chats": "chats as the operator sees them (list, export, delete)",
+}
+
+
+class Failure(Exception):
+    """A command cannot do its work; the message is the sentence to print."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; argparse itself exits with 2 on wrong use."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        status = command(arguments)
+        sys.stdout.flush()
+    except SettingsError as error:
+        print(f"webchat-soap: {error}", file=sys.stderr)
+        # A mistake on the command line is wrong use; one in the file or the environment is a failure.
+        return 2 if any(mistake.source == "flag" for mistake in error.mistakes) else 1
+    except Failure as error:
+        print(f"webchat-soap: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone; what Python still holds would only raise again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def ready_message(settings: Settings) -> str:
+    """What `serve` prints once it answers: the addresses, and two calls that work as pasted."""
+    base_url = settings.bind.url
+    lines = [
+        f"webchat-soap is ready on {base_url} (Ctrl-C stops it)",
+        "",
+        f"  WSDL         {base_url}/webchat?wsdl",
+        f"  for people   {base_url}/webchat",
+        f"  data folder  {settings.data_dir}",
+    ]
+    if settings.public_url is not None:
+        lines.append(f"  public URL   {settings.public_url}/webchat (through your proxy)")
+    lines += ["", "Send a text with zeep:", "", *zeep_call(base_url), "", "or with curl:", "", curl_call(base_url), ""]
+    return "\n".join(lines)
+
+
+def zeep_call(base_url: str) -> list[str]:
+    """Lines for a shell that send a text to the demo chat."""
+    install = [] if importlib.util.find_spec("zeep") else ["pip install zeep"]
+    return [
+        *install,
+        f"{shlex.quote(_python())} - <<'END'",
+        "from zeep import Client",
+        f'webchat = Client("{base_url}/webchat?wsdl").service',
+        f'webchat.StartChat(CHATID="{DEMO_CHAT_ID}")',
+        f'print(webchat.SendMessage(CHATID="{DEMO_CHAT_ID}", fileDetails=\'{{"text": "Hello from zeep"}}\'))',
+        "END",
+    ]
+
+
+def curl_call(base_url: str) -> str:
+    """The same as one line for curl, in SOAP 1.1."""
+    envelope = (
+        '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><SendMessage xmlns="urn:webchat:v1">'
+        f'<CHATID>{DEMO_CHAT_ID}</CHATID><fileDetails>{{"text": "Hello from curl"}}</fileDetails>'
+        "</SendMessage></Body></Envelope>"
+    )
+    return f"curl -sS -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}' {base_url}/webchat"
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings, _ = _settings(arguments)
+    from webchat_soap import app, server
+
+    def before_workers() -> None:
+        report = app.sweep(settings)
+        if report.removed_files:
+            print(f"Removed {report.removed_files} file(s) that were never acknowledged (left by a crash).", flush=True)
+        if report.missing_files:
+            names = ", ".join(report.missing_files[:5]) + (", …" if len(report.missing_files) > 5 else "")
+            print(f"Warning: {len(report.missing_files)} stored file(s) are missing: {names}", file=sys.stderr)
+        if arguments.demo:
+            _make_demo(settings)
+
+    options = server.ServeOptions(
+        host=settings.bind.host,
+        port=settings.bind.port,
+        workers=settings.workers or 1,
+        data_dir=settings.data_dir,
+        application_factory="webchat_soap.app:create_app",
+        settings=settings,
+        max_request_bytes=settings.max_request_bytes,
+        request_seconds=settings.request_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+        ready_message=ready_message(settings),
+        before_workers=before_workers,
+    )
+    with _failures_told():
+        return server.serve(options)
+
+
+def _wsdl(arguments: argparse.Namespace) -> int:
+    if arguments.url is None:
+        settings, _ = _settings(arguments)
+        base_url = settings.public_url or settings.bind.url
+    else:
+        base_url = arguments.url
+    from webchat_soap import app
+
+    sys.stdout.buffer.write(app.wsdl_document(base_url))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    settings, _ = _settings(arguments)
+    from webchat_soap import server
+
+    with _failures_told(), server.hold_data_folder(settings.data_dir):
+        _make_demo(settings)
+    return 0
+
+
+def _make_demo(settings: Settings) -> None:
+    from webchat_soap import app
+
+    made = app.make_demo(settings)
+    print(f"Made the chat {made}." if made else f"The chat {DEMO_CHAT_ID} is there already.", flush=True)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings, effective = _settings(arguments)
+    _print_settings(effective)
+    from webchat_soap import app, server
+
+    def folder(held: ExitStack) -> str:
+        held.enter_context(server.hold_data_folder(settings.data_dir))
+        app.check_files(settings)
+        return f"{settings.data_dir} can be written, and no other service holds it."
+
+    def database() -> str:
+        app.check_database(settings)
+        return f"{settings.database_url} answers."
+
+    def port() -> str:
+        server.probe_port(settings.bind.host, settings.bind.port)
+        return f"{settings.bind} is free."
+
+    failed = False
+    with ExitStack() as held:
+        for name, check in (("folder", lambda: folder(held)), ("database", database), ("port", port)):
+            try:
+                with _failures_told():
+                    result, sentence = "OK", check()
+            except Failure as error:
+                result, sentence, failed = "FAILED", str(error), True
+            print(f"{name:<9} {result:<7} {sentence}")
+    return 1 if failed else 0
+
+
+def _not_yet(arguments: argparse.Namespace) -> int:
+    raise Failure(f"`{arguments.name}` is {NOT_YET}.")
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[Settings, tuple[EffectiveSetting, ...]]:
+    flags = {row.key: value for row in settings_table() if (value := getattr(arguments, row.key, None)) is not None}
+    return explain_settings(toml_path=arguments.config, flags=flags)
+
+
+def _print_settings(effective: tuple[EffectiveSetting, ...]) -> None:
+    rows = [(entry.setting.variable, entry.value or "(empty)", entry.source) for entry in effective]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, source in rows:
+        print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+    print()
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Turn what starting, the stores and the system refuse with into one sentence."""
+    from webchat_soap import app, server
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        raise Failure(f"{error.strerror or error}{place}.") from error
+    except (server.ServeError, app.WebchatError, ValueError) as error:
+        raise Failure(str(error)) from error
+
+
+def _python() -> str:
+    """The running Python as one would type it here."""
+    try:
+        return str(Path(sys.executable).relative_to(Path.cwd()))
+    except ValueError:
+        return sys.executable
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _described(
+        argparse.ArgumentParser,
+        prog="webchat-soap",
+        description="A SOAP service for webchat with file attachments: chats, texts and files over SOAP 1.1 and 1.2.",
+        epilog="`webchat-soap COMMAND --help` tells more. Exit status: 0 fine, 1 failure, 2 wrong use.",
+    )
+    version = importlib.metadata.version("webchat-soap")
+    parser.add_argument("--version", action="version", version=f"webchat-soap {version}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
+        short = text.partition(". ")[0].removesuffix(".")
+        command = _described(commands.add_parser, name, help=short, description=text, epilog=f"example:\n  {example}")
+        command.set_defaults(command=run, name=name)
+        return command
+
+    serve = add(
+        "serve",
+        _serve,
+        "Serve until SIGTERM or Ctrl-C. One service per data folder. What a crash left unfinished is cleared away "
+        "first; calls under way may finish when it stops. Settings come from webchat.toml, then the environment, then "
+        "the flags; the later wins.",
+        "webchat-soap serve --demo --bind 127.0.0.1:9000 --max-video 200MiB",
+    )
+    serve.add_argument(
+        "--demo", action="store_true", help="make the chat demo first, with a text and a file of each kind"
+    )
+    _add_settings(serve)
+    wsdl = add(
+        "wsdl",
+        _wsdl,
+        "Print the WSDL. Its address is BASE/webchat; BASE is WEBCHAT_PUBLIC_URL, or the bound address, unless given.",
+        "webchat-soap wsdl --url https://chat.example.com > webchat.wsdl",
+    )
+    wsdl.add_argument("--url", metavar="BASE", type=_base_url, help=_escaped(f"base URL: {BaseUrl().allowed}"))
+    _add_config(wsdl)
+    demo = add(
+        "demo",
+        _demo,
+        "Make the open chat demo, once. It holds a text, a picture, a sound, a video and a document. "
+        "No service may run on the data folder meanwhile.",
+        "webchat-soap demo --data-dir ./webchat-data",
+    )
+    _add_settings(demo)
+    for name, what in _LATER.items():
+        later = add(name, _not_yet, f"Manage {what}: {NOT_YET}.", f"webchat-soap {name} list")
+        later.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    check = add(
+        "check",
+        _check,
+        "Tell whether `serve` would start with the same settings. Prints each setting with its value and where it came "
+        "from (default, file, environment, flag), and tests folder, database and port. A service that runs on the same "
+        "folder or port makes it fail.",
+        "WEBCHAT_DATA_DIR=/srv/webchat webchat-soap check",
+    )
+    _add_settings(check)
+    return parser
+
+
+def _described(make: Callable[..., argparse.ArgumentParser], *names: str, **options: str) -> argparse.ArgumentParser:
+    # Abbreviated flags would change their meaning with every new setting.
+    return make(*names, allow_abbrev=False, formatter_class=_HelpFormatter, **options)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of epilogs, wraps descriptions."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("example:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the settings' file (default: webchat.toml in the working folder)"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """A flag for every row of the table."""
+    _add_config(parser)
+    group = parser.add_argument_group("settings")
+    for row in settings_table():
+        default = f"default {row.default}; " if row.default else ""
+        text = _escaped(f"{row.sentence} Allowed: {row.kind.allowed}. ({default}{row.variable})")
+        if row.is_switch:
+            group.add_argument(row.flag, dest=row.key, action="store_const", const="true", help=text)
+        else:
+            group.add_argument(
+                row.flag, dest=row.key, metavar=row.kind.unit.upper().replace(" ", "_") or "VALUE", help=text
+            )
+
+
+def _base_url(text: str) -> str | None:
+    try:
+        return BaseUrl().parse(text.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"it {error}") from None
+
+
+def _escaped(text: str) -> str:
+    """argparse fills `%` in help texts."""
+    return text.replace("%", "%%")
