@@ -93,10 +93,10 @@ $(BIN)/python:
 	@fits='import sys; sys.exit(sys.version_info < (3, 11))'; found=; seen=; \
 	for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
 	  if "$$candidate" -c "$$fits" 2>/dev/null; then found=$$("$$candidate" -c 'import sys; print(sys.executable)'); break; fi; \
-	  version=$$("$$candidate" --version 2>/dev/null) && seen="$$seen $$candidate is $$version;"; \
+	  version=$$("$$candidate" --version 2>/dev/null) && seen="$$seen $$candidate is $$version."; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "webchat-soap needs Python 3.11 or newer.$${seen:- No Python was found on the PATH.}" >&2; \
+	  echo "webchat-soap needs Python 3.11 or newer.$${seen:- $(if $(PYTHON),$(PYTHON) is no Python that runs,No Python was found on the PATH).}" >&2; \
 	  echo "Install one (Debian 12: apt-get install python3 python3-venv), or say where it is: make PYTHON=/path/to/python3.11 …" >&2; \
 	  exit 1; \
 	fi; \

@@ -79,7 +79,7 @@ class Downloader:
                 addresses,
                 field=field,
                 user_agent=self._user_agent,
-                tls=self._tls_context(),
+                tls=self._tls_context() if target.scheme == "https" else None,
                 connect_seconds=self._policy.connect_seconds,
                 head_deadline=head_deadline,
                 deadline=deadline,

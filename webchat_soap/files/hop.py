@@ -121,10 +121,14 @@ class Hop:
 
     def send(self, data: Any) -> None:  # noqa: ANN401
         """All of `data`, within the head's deadline."""
-        self._armed().sendall(data)
+        try:
+            self._armed().sendall(data)
+        except TimeoutError:
+            self._failure = self._failure_in_time()
+            raise
 
     def receive_into(self, buffer: memoryview) -> int:
-        """One receive; 0 at the end. TimeoutError at the deadline, OSError when the head grows too large."""
+        """One receive; 0 at the end. TimeoutError at the deadline, OSError for a head that is too large or cut off."""
         if self._phase == "head" and self._received_bytes > _MAX_HEAD_BYTES:
             self._failure = self._failed(f"sent more than {_MAX_HEAD_BYTES} bytes of headers")
             raise OSError(errno.EMSGSIZE, "head too large")
@@ -133,6 +137,10 @@ class Hop:
         except TimeoutError:
             self._failure = self._failure_in_time()
             raise
+        if received_bytes == 0 and self._phase == "head":
+            # http.client takes the end of the connection for the end of the headers.
+            self._failure = self._failed("closed the connection without a whole answer")
+            raise OSError(errno.ECONNRESET, "head cut off")
         self._received_bytes += received_bytes
         return received_bytes
 
@@ -160,8 +168,8 @@ class Hop:
             return self._failure
         if self._phase == "body":
             return self._failed("broke off the file in the middle", http_status=self._status())
-        if isinstance(_root(error), (http.client.RemoteDisconnected, OSError)):
-            return self._failed("closed the connection without an answer")
+        if isinstance(_root(error), OSError):
+            return self._failed("closed the connection without a whole answer")
         return self._failed("gave an answer that is not proper HTTP")
 
     def _failure_in_time(self) -> WebchatError:
@@ -302,14 +310,15 @@ def open_hop(
     *,
     field: str,
     user_agent: str,
-    tls: ssl.SSLContext,
+    tls: ssl.SSLContext | None,
     connect_seconds: float,
     head_deadline: float,
     deadline: float,
 ) -> Iterator[tuple[Answer, Hop]]:
     """Ask for `target` at one of `addresses` and wait for the head of the answer; leaving closes the connection.
 
-    The deadlines are time.monotonic() values. DownloadFailed; Busy when the process has no socket left.
+    `tls` is needed for https alone; the deadlines are time.monotonic() values. DownloadFailed; Busy when the process has
+    no socket left.
     """
     hop = Hop(
         target,
@@ -337,12 +346,16 @@ def open_hop(
                     "Connection": "close",
                 },
             )
-            _HopAdapter(pool).send(request, stream=True)
+            answered = _HopAdapter(pool).send(request, stream=True)
             response = hop.response
             if response is None:
                 raise http.client.ResponseNotReady
+            if response.headers.defects:
+                # The parser stops at a line it cannot read, and the headers after it, lengths too, would be lost.
+                raise http.client.HTTPException("a header line that is none")
         hop.begin_body()
         yield Answer(status=response.status, headers=response.headers, body=response.fp), hop
+        answered.close()  # kept until here: urllib3's response closes the body when nobody holds it any more
     finally:
         pool.close()
         hop.close()
