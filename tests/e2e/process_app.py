@@ -1,0 +1,118 @@
+"""A tiny WSGI application that workers of the process tests import: one path per behaviour."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinySettings:
+    """What the tests tell the application."""
+
+    notes: Path
+    """A folder in which the application leaves a file for each thing that happened to it."""
+    refuse_to_start: bool = False
+    close_seconds: float = 0.0
+
+
+class Counted:
+    """An iterable that notes when it is closed."""
+
+    def __init__(self, pieces: Iterator[bytes], note: Path) -> None:
+        self._pieces = pieces
+        self._note = note
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        self._note.write_text("closed")
+
+
+class TinyApplication:
+    def __init__(self, settings: TinySettings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+
+    def wake_all(self) -> None:
+        self._note("woken")
+        self._stopping.set()
+
+    def close(self) -> None:
+        time.sleep(self._settings.close_seconds)
+        self._note("closed")
+
+    def _note(self, name: str) -> None:
+        (self._settings.notes / f"{name}-{os.getpid()}").write_text("")
+
+    def __call__(self, environ, start_response) -> Iterable[bytes]:
+        name = environ["PATH_INFO"].strip("/").split("/")[0] or "hello"
+        return getattr(self, "_" + name)(environ, start_response)
+
+    def _plain(self, start_response, body: bytes, *headers: tuple[str, str]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *headers])
+        return [body]
+
+    def _hello(self, environ, start_response) -> Iterable[bytes]:
+        return self._plain(start_response, b"hello")
+
+    def _pid(self, environ, start_response) -> Iterable[bytes]:
+        return self._plain(start_response, str(os.getpid()).encode())
+
+    def _echo(self, environ, start_response) -> Iterable[bytes]:
+        self._note("echo")
+        return self._plain(start_response, environ["wsgi.input"].read())
+
+    def _environ(self, environ, start_response) -> Iterable[bytes]:
+        shown = sorted(f"{name}={value}" for name, value in environ.items() if isinstance(value, str))
+        return self._plain(start_response, "\n".join(shown).encode("latin-1"))
+
+    def _wait(self, environ, start_response) -> Iterable[bytes]:
+        self._note("waiting")
+        woken = self._stopping.wait(30)
+        return self._plain(start_response, b"woken" if woken else b"timeout")
+
+    def _stubborn(self, environ, start_response) -> Iterable[bytes]:
+        self._note("waiting")
+        time.sleep(30)
+        return self._plain(start_response, b"too late")
+
+    def _raise(self, environ, start_response) -> Iterable[bytes]:
+        raise ValueError("a secret")
+
+    def _stream(self, environ, start_response) -> Iterable[bytes]:
+        size = int(environ["QUERY_STRING"])
+        start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(size))])
+        block = bytes(64 * 1024)
+        return Counted((block[: size - at] for at in range(0, size, len(block))), self._settings.notes / "stream")
+
+    def _drip(self, environ, start_response) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def pieces() -> Iterator[bytes]:
+            for number in range(3):
+                yield f"piece {number}\n".encode()
+                while not (self._settings.notes / f"seen-{number}").exists():
+                    time.sleep(0.005)
+
+        return Counted(pieces(), self._settings.notes / "drip")
+
+    def _broken(self, environ, start_response) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def pieces() -> Iterator[bytes]:
+            yield b"first"
+            raise ValueError("a secret")
+
+        return Counted(pieces(), self._settings.notes / "broken")
+
+
+def make(settings: TinySettings) -> TinyApplication:
+    if settings.refuse_to_start:
+        raise RuntimeError("the tiny application does not want to")
+    return TinyApplication(settings)

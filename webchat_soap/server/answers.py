@@ -1,0 +1,173 @@
+"""Calls the WSGI application in a thread and shapes what it answers for ASGI.
+
+Source: PEP 3333. A body that is small or of known length within `AT_ONCE_BYTES` is answered in one go; of the rest one
+piece at a time is taken in a thread, which is free again while the piece travels to a slow reader.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from webchat_soap.server.options import Environ
+
+log = logging.getLogger(__name__)
+
+Fields = list[tuple[bytes, bytes]]
+
+AT_ONCE_BYTES = 256 * 1024
+"""The most that is gathered before the first byte leaves."""
+
+
+class Answer:
+    """`body` is what is there now; `rest`, where it is not None, gives more and must be closed by `close`."""
+
+    __slots__ = ("_close", "body", "fields", "rest", "status")
+
+    def __init__(self, status: int, fields: Fields, body: bytes) -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.rest: Iterator[bytes] | None = None
+        self._close: Callable[[], object] | None = None
+
+    def keep(self, rest: Iterator[bytes], close: Callable[[], object] | None) -> None:
+        self.rest = rest
+        self._close = close
+
+    def next_piece(self) -> bytes | None:
+        """The next non-empty piece, None at the end. Runs in a thread; what the application raises comes through."""
+        assert self.rest is not None
+        for piece in self.rest:
+            if piece:
+                return piece
+        return None
+
+    def close(self) -> None:
+        """Call the iterable's close(), once. Runs in a thread; raises nothing."""
+        close, self._close = self._close, None
+        self.rest = None
+        _close(close)
+
+
+def plain(status: int, sentence: str, *, more: Fields | None = None) -> Answer:
+    """A sentence as text/plain."""
+    body = (sentence + "\n").encode()
+    fields = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"server", b"webchat-soap"),
+    ]
+    return Answer(status, fields + (more or []), body)
+
+
+def internal_error() -> Answer:
+    """What is said when the application raised: nothing of it."""
+    return plain(500, "Something went wrong on the service's side; try again, and tell the operator if it persists.")
+
+
+class _Response:
+    """PEP 3333's start_response and write."""
+
+    __slots__ = ("headers", "status", "written")
+
+    def __init__(self) -> None:
+        self.status: str | None = None
+        self.headers: list[tuple[str, str]] = []
+        self.written: list[bytes] = []
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: object = None
+    ) -> Callable[[bytes], object]:
+        if self.status is not None and exc_info is None:
+            raise RuntimeError("start_response was called twice without exc_info")
+        self.status = status
+        self.headers = headers
+        return self.written.append
+
+
+def call(application: Callable[..., Iterable[bytes]], environ: Environ) -> Answer:
+    """Run the application; 500 and a log entry when it raises. The iterable is closed unless `rest` is set."""
+    response = _Response()
+    iterable: Iterable[bytes] | None = None
+    close: Callable[[], object] | None = None
+    try:
+        iterable = application(environ, response)
+        close = getattr(iterable, "close", None)
+        answer = _gather(response, iterable, close, head=environ["REQUEST_METHOD"] == "HEAD")
+    except Exception:
+        log.exception("The application raised")
+        _close(close)
+        return internal_error()
+    if answer.rest is None:
+        _close(close)
+    return answer
+
+
+def _gather(
+    response: _Response, iterable: Iterable[bytes], close: Callable[[], object] | None, *, head: bool
+) -> Answer:
+    if isinstance(iterable, (list, tuple)):
+        body, rest = b"".join(iterable), None
+    else:
+        rest = iter(iterable)
+        body = next(rest, b"")  # start_response may come only now
+    if response.status is None:
+        raise RuntimeError("the application answered without calling start_response")
+    fields, length = _fields(response.headers)
+    status = int(response.status[:3])
+    if response.written:
+        body = b"".join(response.written) + body
+    if head or status in (204, 304):
+        return Answer(status, fields, b"")
+    if rest is not None:
+        body, ended = _fill(body, rest, length)
+        if not ended:
+            answer = Answer(status, fields, body)
+            answer.keep(rest, close)
+            return answer
+    if length is None:
+        fields.append((b"content-length", str(len(body)).encode()))
+    return Answer(status, fields, body)
+
+
+def _fill(body: bytes, rest: Iterator[bytes], length: int | None) -> tuple[bytes, bool]:
+    """Take on up to the known length; without one, what comes next may be minutes away, so it is left alone."""
+    if length is None or length > AT_ONCE_BYTES:
+        return body, False
+    pieces, size = [body], len(body)
+    while size < length:
+        piece = next(rest, None)
+        if piece is None:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces), True
+
+
+def _fields(headers: list[tuple[str, str]]) -> tuple[Fields, int | None]:
+    length: int | None = None
+    server = False
+    fields: Fields = []
+    for name, value in headers:
+        key = name.lower().encode("latin-1")
+        if key == b"content-length":
+            length = int(value)
+        elif key == b"server":
+            server = True
+        if "\r" in value or "\n" in value:
+            raise ValueError(f"the header {name} holds a line break")
+        fields.append((key, value.encode("latin-1")))
+    if not server:
+        fields.append((b"server", b"webchat-soap"))
+    return fields, length
+
+
+def _close(close: Callable[[], object] | None) -> None:
+    if close is None:
+        return
+    try:
+        close()
+    except Exception:
+        log.exception("Closing an answer raised")

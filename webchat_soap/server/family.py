@@ -1,0 +1,79 @@
+"""What ties workers to their parent: they die with it, and they report to it."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_MOST_SENTENCE = 1000
+"""Characters; a report must fit into one atomic write to a pipe (4,096 bytes on Linux)."""
+
+
+class Lifeline:
+    """A pipe whose writing end only the parent holds: its end, by whatever death, is the end of the workers.
+
+    A thread waits for it, which works everywhere; on Linux the kernel is asked too, since a thread of a worker that is
+    stuck in C code gets no turn. Make it in the parent before it forks.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._parent = os.getpid()
+
+    def hold_on(self) -> None:
+        """Call in a worker, first of all."""
+        os.close(self._write)
+        threading.Thread(target=self._wait, name="lifeline", daemon=True).start()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != self._parent:  # it died before the kernel was asked
+                os._exit(1)
+
+    def _wait(self) -> None:
+        os.read(self._read, 1)
+        os._exit(1)
+
+    def close(self) -> None:
+        """Call in the parent when all workers have ended."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A worker's word: it is ready (`failure` is None), or why it could not start."""
+
+    pid: int
+    failure: str | None
+
+
+class Reports:
+    """A pipe from the workers to the parent. Make it in the parent before it forks."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+
+    def send(self, failure: str | None) -> None:
+        """Call in a worker, once."""
+        report = Report(pid=os.getpid(), failure=failure and failure[:_MOST_SENTENCE])
+        os.write(self._write, json.dumps(asdict(report)).encode() + b"\n")
+
+    def listen(self, hear: Callable[[Report], None]) -> None:
+        """Call in the parent: a daemon thread hands over each report."""
+
+        def read() -> None:
+            with os.fdopen(self._read, "rb") as pipe:
+                for line in pipe:
+                    hear(Report(**json.loads(line)))
+
+        threading.Thread(target=read, name="reports", daemon=True).start()

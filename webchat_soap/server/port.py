@@ -1,0 +1,64 @@
+"""The listening socket. It is made here and shared by the workers, so that a port in use is an error and not a silent
+neighbour (Granian's own listens with SO_REUSEPORT), and so that connections wait while a dead worker is replaced."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from webchat_soap.server.options import ServeError
+
+BACKLOG = 1024
+
+SILENT_READER_MILLISECONDS = 60_000
+"""After this long without taking a byte of its answer a client is cut off by the kernel; no other layer notices it."""
+
+
+class PortInUse(ServeError):
+    """Something else listens on the port."""
+
+
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+    """The family and address to bind. ServeError for a name that does not resolve."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ServeError(f"The host {host} to listen on is not known ({error}); set WEBCHAT_BIND.") from error
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, str(address[0])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. PortInUse, or ServeError when the address cannot be had for another reason."""
+    family, address = resolve(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Without it, connections of an earlier run in TIME_WAIT refuse a restart for a minute; a listener still does.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if user_timeout is not None:  # accepted sockets inherit it, on Linux
+            listener.setsockopt(socket.IPPROTO_TCP, user_timeout, SILENT_READER_MILLISECONDS)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _refusal(host, port, error) from error
+    return listener
+
+
+def probe_port(host: str, port: int) -> None:
+    """Return when `serve` could listen there now; PortInUse or ServeError as from `listen`."""
+    listen(host, port).close()
+
+
+def _refusal(host: str, port: int, error: OSError) -> ServeError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"Port {port} on {host} is in use by another program; stop that one, or set another port in WEBCHAT_BIND."
+        )
+    if error.errno == errno.EACCES:
+        return ServeError(
+            f"Port {port} on {host} may not be used by this user; set a port from 1024 on in WEBCHAT_BIND."
+        )
+    return ServeError(f"Port {port} on {host} cannot be listened on ({error.strerror}); set WEBCHAT_BIND.")
