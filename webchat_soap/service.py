@@ -37,7 +37,6 @@ from webchat_soap.domain.chat import (
     chat_not_found,
 )
 from webchat_soap.domain.errors import (
-    Busy,
     DownloadFailed,
     FileTooLarge,
     FileTypeMismatch,
@@ -56,8 +55,6 @@ class ServiceRules:
     max_text_length: int
     """Code points."""
     quota: ChatQuota
-    max_uploads: int
-    """Files on their way at the same time, in this process; one more is Busy."""
     max_waiting: int
     """GetMessages calls that wait at the same time, in this process; one more gets its page after a second."""
 
@@ -79,7 +76,6 @@ class ChatService:
         self._intake = intake
         self._rules = rules
         self._clock = clock
-        self._uploads = BoundedSemaphore(rules.max_uploads)
         self._waiting = BoundedSemaphore(rules.max_waiting)
 
     def send_message(self, caller: Caller, request: SendRequest) -> MessageReceipt:
@@ -224,17 +220,9 @@ class ChatService:
                 yield stored
             return
         self._intake.check_url(details)
-        if not self._uploads.acquire(blocking=False):
-            raise Busy(
-                "As many files as this service takes at once are on their way; try again shortly.",
-                retry_after_seconds=5,
-            )
-        try:
-            free_bytes = self._rules.quota.max_bytes - self._chats.usage(chat_id).bytes
-            with self._fetched(details, caller.deadline, free_bytes) as checked, self._kept(checked) as stored:
-                yield stored
-        finally:
-            self._uploads.release()
+        free_bytes = self._rules.quota.max_bytes - self._chats.usage(chat_id).bytes
+        with self._fetched(details, caller.deadline, free_bytes) as checked, self._kept(checked) as stored:
+            yield stored
 
     @contextmanager
     def _fetched(self, details: FileDetails, deadline: float, free_bytes: int) -> Iterator[CheckedFile]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,9 @@ class Service:
 
     def post(self, body: bytes | str, **headers: str) -> requests.Response:
         """POST raw bytes; headers by name with _ for -."""
-        named = {"Content-Type": "text/xml; charset=utf-8"} | {key.replace("_", "-"): value for key, value in headers.items()}
+        named = {"Content-Type": "text/xml; charset=utf-8"} | {
+            key.replace("_", "-"): value for key, value in headers.items()
+        }
         data = body.encode() if isinstance(body, str) else body
         return requests.post(self.address, data=data, headers=named, timeout=60)
 
@@ -90,6 +94,14 @@ def service(start_service: Any) -> Service:
     return start_service()
 
 
+def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Return once the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        threading.Event().wait(0.01)
+
+
 class Soap:
     """A zeep proxy of one port that turns a fault's detail into its typed value."""
 
@@ -128,8 +140,6 @@ def soap(request: pytest.FixtureRequest, service: Service) -> Soap:
 
 
 @pytest.fixture
-def chat_id(request: pytest.FixtureRequest) -> str:
+def chat_id() -> str:
     """A CHATID of this test's own."""
-    import uuid
-
     return f"test-{uuid.uuid4()}"

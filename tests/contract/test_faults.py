@@ -67,7 +67,12 @@ def test_numbers_that_make_no_sense(soap: Soap, chat_id: str, field: str, value:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://example.com/a.png", "http://127.0.0.1:1/a.png", "http://user:secret@example.com/a.png", "file:///etc/passwd"],
+    [
+        "ftp://example.com/a.png",
+        "http://127.0.0.1:1/a.png",
+        "http://user:secret@example.com/a.png",
+        "file:///etc/passwd",
+    ],
 )
 def test_url_not_allowed(soap: Soap, chat_id: str, url: str) -> None:
     fault = soap.fault("UploadFile", CHATID=chat_id, fileDetails=json.dumps({"fileUrl": url}))
@@ -79,7 +84,7 @@ def test_url_not_allowed(soap: Soap, chat_id: str, url: str) -> None:
 def test_download_failed_tells_the_hosts_status(
     soap: Soap, service: Service, chat_id: str, status: int, retryable: bool
 ) -> None:
-    url = service.host.answer(f"/{chat_id}", status)
+    url = service.host.serve(f"/{chat_id}", b"sorry", status=f"{status} Status")
     fault = soap.fault("UploadFile", CHATID=chat_id, fileDetails=json.dumps({"fileUrl": url}))
     assert (fault.code, fault.httpStatus, fault.retryable) == ("DownloadFailed", status, retryable)
 
@@ -143,4 +148,9 @@ def test_a_sender_fault_of_soap_12_is_400_where_the_operator_wants_it(start_serv
     media_type = {"Content_Type": "application/soap+xml"}
     assert strict.post(envelope, **media_type).status_code == 400
     assert service.post(envelope, **media_type).status_code == 500
-    assert strict.post(envelope.replace("http://www.w3.org/2003/05/soap-envelope", "http://schemas.xmlsoap.org/soap/envelope/")).status_code == 500
+    assert (
+        strict.post(
+            envelope.replace("http://www.w3.org/2003/05/soap-envelope", "http://schemas.xmlsoap.org/soap/envelope/")
+        ).status_code
+        == 500
+    )

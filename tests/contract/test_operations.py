@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.conftest import SAMPLES, Service, Soap
+from tests.contract.conftest import SAMPLES, Service, Soap, wait_until
+from tests.file_host import Connection, Request, head
 
 FAMILIES = {
     "IMAGE": SAMPLES / "image",
@@ -63,14 +64,19 @@ def test_the_three_samples_of_the_article_work_as_printed(soap: Soap, service: S
     url = service.host.serve("/public_files/20210304-cb78d4cb-ec7c-4f0b-9615-8b1df3ff9300.wav", wav.read_bytes())
     host = url.removeprefix("http://").partition("/")[0]
     name = "20210304-cb78d4cb-ec7c-4f0b-9615-8b1df3ff9300.wav"
-    samples = [
-        '{"CHATID": "%s", "message": {"fileDetails": {"fileUrl": "http: // %s /public_files/%s", '
-        '" fileName ":" %s "," fileType ":" AUDIO "}}}' % (chat_id, host, name, name),
-        '{"CHATID": "%s", "message": {"text": "test message"}}' % chat_id,
-        '{"CHATID": "%s", "message": {"text": "file and text", "fileDetails": {"fileUrl": "http: // %s / public_files '
-        '/ 20210304-cb78d4cb-ec7c- 4f0b-9615-8b1df3ff9300.wav "," fileName ":" %s "," fileType ":" AUDIO "}}}'
-        % (chat_id, host, name),
-    ]
+    printed = (
+        (
+            '{"CHATID": "12345", "message": {"fileDetails": {"fileUrl": "http: // HOST /public_files/NAME", '
+            '" fileName ":" NAME "," fileType ":" AUDIO "}}}'
+        ),
+        '{"CHATID": "12345", "message": {"text": "test message"}}',
+        (
+            '{"CHATID": "12345", "message": {"text": "file and text", "fileDetails": {"fileUrl": "http: // HOST / '
+            'public_files / 20210304-cb78d4cb-ec7c- 4f0b-9615-8b1df3ff9300.wav "," fileName ":" NAME "," fileType ":" '
+            'AUDIO "}}}'
+        ),
+    )
+    samples = [text.replace("12345", chat_id).replace("HOST", host).replace("NAME", name) for text in printed]
     receipts = [soap.SendMessage(fileDetails=sample_json) for sample_json in samples]
     assert [receipt.sequence for receipt in receipts] == [1, 2, 3]
     page = soap.GetMessages(CHATID=chat_id)
@@ -191,7 +197,9 @@ def test_a_link_of_the_services_own_becomes_a_new_file_without_a_call_to_itself(
     other_chat = f"{chat_id}-2"
     copied = soap.SendMessage(
         CHATID=other_chat,
-        fileDetails=json.dumps({"fileDetails": {"fileUrl": first.fileUrl, "fileName": "again.png", "fileType": "IMAGE"}}),
+        fileDetails=json.dumps(
+            {"fileDetails": {"fileUrl": first.fileUrl, "fileName": "again.png", "fileType": "IMAGE"}}
+        ),
     ).file[0]
     assert copied.fileName != first.fileName
     assert (copied.sha256, copied.size, copied.originalFileName) == (first.sha256, first.size, "again.png")
@@ -199,7 +207,9 @@ def test_a_link_of_the_services_own_becomes_a_new_file_without_a_call_to_itself(
     gone = soap.fault(
         "UploadFile",
         CHATID=other_chat,
-        fileDetails=json.dumps({"fileUrl": f"{service.url}/public_files/20210304-4865c412-7c28-45e4-9f55-3bd039401734.png"}),
+        fileDetails=json.dumps(
+            {"fileUrl": f"{service.url}/public_files/20210304-4865c412-7c28-45e4-9f55-3bd039401734.png"}
+        ),
     )
     assert (gone.code, gone.httpStatus, gone.retryable) == ("DownloadFailed", 404, False)
 
@@ -236,12 +246,16 @@ def test_a_failed_call_frees_its_token(soap: Soap, service: Service, chat_id: st
     assert soap.UploadFile(CHATID=chat_id, fileDetails=details, clientToken="t").duplicate is False
 
 
-def test_a_retry_that_comes_while_the_first_call_runs_waits_for_it(
-    soap: Soap, service: Service, chat_id: str
-) -> None:
+def test_a_retry_that_comes_while_the_first_call_runs_waits_for_it(soap: Soap, service: Service, chat_id: str) -> None:
     gate = threading.Event()
     content = sample("IMAGE").read_bytes()
-    url = service.host.hold(f"/{chat_id}.png", content, until=gate)
+    path = f"/{chat_id}.png"
+
+    def hold(connection: Connection, request: Request) -> None:
+        connection.wait(gate)
+        connection.send(head("HTTP/1.1 200 OK", f"Content-Length: {len(content)}", "Connection: close") + content)
+
+    url = service.host.script(path, hold)
     receipts: list[Any] = []
 
     def upload() -> None:
@@ -251,13 +265,13 @@ def test_a_retry_that_comes_while_the_first_call_runs_waits_for_it(
     callers = [threading.Thread(target=upload) for _ in range(3)]
     for caller in callers:
         caller.start()
-    assert service.host.wait_for_requests(f"/{chat_id}.png", 1, timeout=20)
+    wait_until(lambda: any(request.path == path for request in service.host.requests))
     gate.set()
     for caller in callers:
         caller.join(timeout=30)
     assert sorted(receipt.duplicate for receipt in receipts) == [False, True, True]
     assert len({receipt.messageId for receipt in receipts}) == 1
-    assert len([r for r in service.host.requests if r.path == f"/{chat_id}.png"]) == 1
+    assert len([r for r in service.host.requests if r.path == path]) == 1
 
 
 def test_start_chat_with_a_token_gives_the_same_chat(soap: Soap, chat_id: str) -> None:

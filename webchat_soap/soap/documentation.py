@@ -168,8 +168,10 @@ _FAULTS = (
         "UrlNotAllowed",
         "Client",
         "no",
-        "The fileUrl, or a redirect from it, leads where the service does not go: another scheme, credentials, a port "
-        "that is not allowed, an address that is not public.",
+        (
+            "The fileUrl, or a redirect from it, leads where the service does not go: another scheme, credentials, a "
+            "port that is not allowed, an address that is not public."
+        ),
     ),
     (
         "DownloadFailed",

@@ -1,0 +1,8 @@
+"""All benchmarks, one after another."""
+
+from __future__ import annotations
+
+from benchmarks import in_process
+
+if __name__ == "__main__":
+    in_process.main()

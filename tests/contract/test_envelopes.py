@@ -1,0 +1,406 @@
+"""What messages a generated client may send, and what each wrong one gets: raw bytes over real HTTP.
+
+One row per trait of stock Spyne that was wrong (SOAP 1.1, SOAP 1.2 Part 1 and 2, WS-I Basic Profile 1.1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import requests
+from lxml import etree
+
+from tests.contract.conftest import Service
+
+SOAP11 = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP12 = "http://www.w3.org/2003/05/soap-envelope"
+XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+LIMITS = '<GetLimits xmlns="urn:webchat:v1"/>'
+MEDIA = {SOAP11: "text/xml; charset=utf-8", SOAP12: "application/soap+xml; charset=utf-8"}
+
+
+def envelope(namespace: str, body: str = LIMITS, header: str = "", after: str = "") -> str:
+    head = f"<s:Header>{header}</s:Header>" if header else ""
+    return f'<s:Envelope xmlns:s="{namespace}">{head}<s:Body>{body}</s:Body>{after}</s:Envelope>'
+
+
+def send(service: Service, namespace: str, message: str | bytes, **headers: str) -> requests.Response:
+    return service.post(message, **({"Content_Type": MEDIA[namespace]} | headers))
+
+
+def code(answer: requests.Response) -> tuple[str, str | None]:
+    """The fault code's local name and the WebchatFault's code."""
+    root = etree.fromstring(answer.content)
+    namespace = etree.QName(root).namespace
+    fault = root.find(f"{{{namespace}}}Body/{{{namespace}}}Fault")
+    assert fault is not None, answer.text
+    if namespace == SOAP11:
+        assert [node.tag for node in fault][:2] == ["faultcode", "faultstring"]
+        first = fault.findtext("faultcode")
+    else:
+        first = fault.findtext(f"{{{namespace}}}Code/{{{namespace}}}Value")
+    prefix, _, local = first.partition(":")
+    assert fault.nsmap[prefix] == namespace
+    return local, fault.findtext(".//{urn:webchat:v1}code")
+
+
+def refused(answer: requests.Response, namespace: str) -> str:
+    """Assert a Client fault InvalidRequest in this version and return its message."""
+    assert answer.status_code == 500, answer.text
+    assert answer.headers["Content-Type"] == MEDIA[namespace]
+    assert code(answer) == ("Client" if namespace == SOAP11 else "Sender", "InvalidRequest"), answer.text
+    return etree.fromstring(answer.content).findtext(".//{urn:webchat:v1}message")
+
+
+both = pytest.mark.parametrize("ns", [SOAP11, SOAP12], ids=["1.1", "1.2"])
+
+
+@both
+def test_the_answer_is_in_the_version_of_the_request(service: Service, ns: str) -> None:
+    answer = send(service, ns, envelope(ns))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == MEDIA[ns]
+    assert etree.QName(etree.fromstring(answer.content)).namespace == ns
+    other = SOAP12 if ns == SOAP11 else SOAP11
+    assert other not in answer.text
+
+
+@both
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("", id="empty Body"),
+        pytest.param("just text", id="text in Body"),
+        pytest.param(LIMITS + LIMITS, id="two operations"),
+        pytest.param(f"text{LIMITS}", id="text before the operation"),
+        pytest.param("<GetLimits/>", id="unqualified operation"),
+        pytest.param('<Nothing xmlns="urn:webchat:v1"/>', id="unknown operation"),
+        pytest.param('<GetLimits xmlns="urn:other"/>', id="wrong namespace"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1"><CHATID>a</CHATID><CHATID>b</CHATID></GetLimits>', id="repeated"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1"><Other>a</Other></GetLimits>', id="unknown parameter"),
+        pytest.param('<w:GetLimits xmlns:w="urn:webchat:v1"><CHATID>a</CHATID></w:GetLimits>', id="unqualified parameter"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1"><CHATID><b>a</b></CHATID></GetLimits>', id="child in a string"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1">text</GetLimits>', id="text in the wrapper"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1"><CHATID href="#a"/></GetLimits>', id="href"),
+        pytest.param('<GetLimits xmlns="urn:webchat:v1"><CHATID id="a">a</CHATID></GetLimits>', id="id"),
+        pytest.param('<EndChat xmlns="urn:webchat:v1"/>', id="missing parameter"),
+        pytest.param(f'<EndChat xmlns="urn:webchat:v1" {XSI}><CHATID xsi:nil="true"/></EndChat>', id="nil required"),
+        pytest.param(
+            '<SendMessage xmlns="urn:webchat:v1"><fileDetails>{}</fileDetails><CHATID>a</CHATID></SendMessage>',
+            id="wrong order",
+        ),
+        pytest.param(
+            f'<GetLimits xmlns="urn:webchat:v1" {XSI}><CHATID xsi:type="Fault">a</CHATID></GetLimits>', id="xsi:type"
+        ),
+        pytest.param("<s:Fault/>", id="a Fault as a request"),
+        *(
+            pytest.param(
+                f'<GetMessages xmlns="urn:webchat:v1"><CHATID>a</CHATID><afterSequence>{number}</afterSequence>'
+                "</GetMessages>",
+                id=f"number {number!r}",
+            )
+            for number in ("1_0", "٣", "", "1.0", "x", "9223372036854775808", "1e3")
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_body_is_refused_with_a_sentence(service: Service, ns: str, body: str) -> None:
+    message = refused(send(service, ns, envelope(ns, body)), ns)
+    assert message.endswith(".")
+    assert "urn:webchat:v1}" not in message
+
+
+@both
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda ns: "", id="empty"),
+        pytest.param(lambda ns: "no xml", id="no XML"),
+        pytest.param(lambda ns: envelope(ns)[:-5], id="cut short"),
+        pytest.param(lambda ns: f'<s:Envelope xmlns:s="{ns}"/>', id="no Body"),
+        pytest.param(lambda ns: f'<s:Other xmlns:s="{ns}"><s:Body>{LIMITS}</s:Body></s:Other>', id="no Envelope"),
+        pytest.param(
+            lambda ns: f'<s:Envelope xmlns:s="{ns}"><s:Body>{LIMITS}</s:Body><s:Body>{LIMITS}</s:Body></s:Envelope>',
+            id="two Bodies",
+        ),
+        pytest.param(
+            lambda ns: f'<s:Envelope xmlns:s="{ns}"><s:Body>{LIMITS}</s:Body><s:Header/></s:Envelope>',
+            id="Header after Body",
+        ),
+        pytest.param(lambda ns: envelope(ns, after="<x/>"), id="element after Body"),
+        pytest.param(lambda ns: "<!DOCTYPE a>" + envelope(ns), id="DTD"),
+        pytest.param(
+            lambda ns: '<!DOCTYPE a [<!ENTITY b "c">]>' + envelope(ns, LIMITS.replace("/>", "><CHATID>&b;</CHATID></GetLimits>")),
+            id="entity",
+        ),
+        pytest.param(
+            lambda ns: '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
+            + envelope(ns, LIMITS.replace("/>", "><CHATID>&b;</CHATID></GetLimits>")),
+            id="external entity",
+        ),
+        pytest.param(lambda ns: "<?work now?>" + envelope(ns), id="processing instruction before"),
+        pytest.param(lambda ns: envelope(ns, LIMITS.replace("/>", "><?now?></GetLimits>")), id="instruction inside"),
+        pytest.param(lambda ns: envelope(ns) + "<?now?>", id="instruction behind"),
+        pytest.param(lambda ns: envelope(ns, "<a>" * 300 + "</a>" * 300), id="too deep"),
+        pytest.param(lambda ns: envelope(ns, header="<a/>" * 30_000), id="too many elements"),
+        pytest.param(lambda ns: envelope(ns).replace("<GetLimits", "<GetLimits " + " ".join(f'a{n}="1"' for n in range(5000))),
+                     id="too many attributes"),
+        pytest.param(lambda ns: envelope(ns).encode() + b"\xff", id="invalid UTF-8"),
+        pytest.param(lambda ns: envelope(ns).replace("GetLimits", "Get\x00Limits"), id="NUL"),
+        pytest.param(lambda ns: envelope(ns, header='<x:a xmlns:x="urn:x" s:mustUnderstand="maybe"/>'),
+                     id="mustUnderstand of no value"),
+    ],
+)  # fmt: skip
+def test_a_wrong_envelope_is_refused_with_a_sentence(service: Service, ns: str, make: Any) -> None:
+    message = refused(send(service, ns, make(ns)), ns)
+    assert message.endswith(".")
+    assert "passwd" not in message
+
+
+@both
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda ns: '<?xml version="1.0" encoding="utf-8"?>\n' + envelope(ns), id="declaration"),
+        pytest.param(lambda ns: b"\xef\xbb\xbf" + envelope(ns).encode(), id="byte order mark"),
+        pytest.param(lambda ns: "<!-- a --><!-- b -->" + envelope(ns, f"<!-- c -->{LIMITS}<!-- d -->") + "<!-- e -->",
+                     id="comments everywhere"),
+        pytest.param(lambda ns: envelope(ns, f"\n  {LIMITS}\t\n"), id="white space"),
+        pytest.param(lambda ns: envelope(ns, header='<x:a xmlns:x="urn:x">text</x:a>'), id="a header block"),
+        pytest.param(lambda ns: envelope(ns, header='<x:a xmlns:x="urn:x" s:mustUnderstand="0"/>'), id="mustUnderstand=0"),
+        pytest.param(
+            lambda ns: envelope(
+                ns,
+                header=f'<x:a xmlns:x="urn:x" s:mustUnderstand="1" s:{"actor" if ns == SOAP11 else "role"}="urn:other"/>',
+            ),
+            id="mustUnderstand for another role",
+        ),
+        pytest.param(lambda ns: envelope(ns, f'<GetLimits xmlns="urn:webchat:v1" {XSI} xsi:nil="true"/>'), id="nil wrapper"),
+        pytest.param(lambda ns: envelope(ns, f'<GetLimits xmlns="urn:webchat:v1" {XSI}><CHATID xsi:nil="1"/></GetLimits>'),
+                     id="nil optional"),
+        pytest.param(lambda ns: envelope(ns, '<GetLimits xmlns="urn:webchat:v1"><CHATID/></GetLimits>'),
+                     id="empty optional string"),
+        pytest.param(
+            lambda ns: envelope(
+                ns,
+                f'<GetLimits xmlns="urn:webchat:v1" {XSI} xsi:schemaLocation="urn:webchat:v1 file:///etc/passwd"/>',
+            ),
+            id="schemaLocation",
+        ),
+        pytest.param(lambda ns: envelope(ns, '<w:GetLimits xmlns:w="urn:webchat:v1"></w:GetLimits>'), id="prefix"),
+    ],
+)  # fmt: skip
+def test_what_the_specifications_allow_works(service: Service, ns: str, make: Any) -> None:
+    answer = send(service, ns, make(ns))
+    assert answer.status_code == 200, answer.text
+    assert "GetLimitsResult" in answer.text
+
+
+@both
+def test_comments_and_cdata_inside_a_value_are_joined(service: Service, ns: str, chat_id: str) -> None:
+    body = (
+        '<SendMessage xmlns="urn:webchat:v1">'
+        f"<CHATID>{chat_id[:5]}<!-- x -->{chat_id[5:]}</CHATID>"
+        '<fileDetails><![CDATA[{"text":]]> "a<!-- y -->b"}</fileDetails></SendMessage>'
+    )
+    answer = send(service, ns, envelope(ns, body))
+    assert f"<CHATID>{chat_id}</CHATID>" in answer.text
+    page = send(
+        service, ns, envelope(ns, f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID></GetMessages>')
+    )
+    assert "<text>ab</text>" in page.text
+
+
+@both
+@pytest.mark.parametrize(
+    ("charset", "codec"),
+    [
+        ("utf-16", "utf-16"),
+        ("UTF-16LE", "utf-16-le"),
+        ("iso-8859-1", "latin-1"),
+        ("windows-1254", "cp1254"),
+        (None, "utf-16"),
+    ],
+)
+def test_other_charsets_are_read(service: Service, ns: str, chat_id: str, charset: str | None, codec: str) -> None:
+    word = "ö" if codec == "latin-1" else "öşğı" if codec == "cp1254" else "öşğı漢"
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "{word}"}}</fileDetails></SendMessage>'
+    declaration = f'<?xml version="1.0" encoding="{charset or "utf-16"}"?>'
+    media = MEDIA[ns].partition(";")[0] + (f'; charset="{charset}"' if charset else "")
+    answer = send(service, ns, (declaration + envelope(ns, body)).encode(codec), Content_Type=media)
+    assert answer.status_code == 200, answer.text
+    page = send(
+        service, ns, envelope(ns, f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID></GetMessages>')
+    )
+    assert f"<text>{word}</text>" in page.content.decode()
+
+
+@both
+@pytest.mark.parametrize("charset", ["rot13", "zlib", "klingon", "utf-7", "idna"])
+def test_an_unknown_charset_is_415(service: Service, ns: str, charset: str) -> None:
+    answer = send(service, ns, envelope(ns), Content_Type=f"{MEDIA[ns].partition(';')[0]}; charset={charset}")
+    assert answer.status_code == 415
+    assert "UTF-8" in answer.text
+
+
+@both
+def test_a_header_that_must_be_understood_is_not(service: Service, ns: str) -> None:
+    header = '<x:Secret xmlns:x="urn:x" s:mustUnderstand="1"/>'
+    answer = send(service, ns, envelope(ns, header=header))
+    assert answer.status_code == 500
+    assert code(answer) == ("MustUnderstand", None)
+    assert "detail" not in answer.text.lower()
+    if ns == SOAP12:
+        block = etree.fromstring(answer.content).find(f"{{{SOAP12}}}Header/{{{SOAP12}}}NotUnderstood")
+        prefix, _, local = block.get("qname").partition(":")
+        assert (block.nsmap[prefix], local) == ("urn:x", "Secret")
+
+
+def test_must_understand_comes_before_the_body(service: Service) -> None:
+    header = '<x:Secret xmlns:x="urn:x" s:mustUnderstand="1"/>'
+    answer = send(service, SOAP11, envelope(SOAP11, "<Nonsense/>", header=header))
+    assert code(answer) == ("MustUnderstand", None)
+
+
+@both
+def test_an_unknown_envelope_is_a_version_mismatch(service: Service, ns: str) -> None:
+    answer = send(service, ns, envelope("urn:not-soap"))
+    assert answer.status_code == 500
+    assert code(answer) == ("VersionMismatch", None)
+    if ns == SOAP12:
+        supported = etree.fromstring(answer.content).findall(
+            f"{{{SOAP12}}}Header/{{{SOAP12}}}Upgrade/{{{SOAP12}}}SupportedEnvelope"
+        )
+        assert [node.nsmap[node.get("qname").partition(":")[0]] for node in supported] == [SOAP12, SOAP11]
+
+
+def test_an_unknown_encoding_style_is_data_encoding_unknown_in_12_and_ignored_in_11(service: Service) -> None:
+    style = 's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"'
+    body = f'<GetLimits xmlns="urn:webchat:v1" {style}/>'
+    assert code(send(service, SOAP12, envelope(SOAP12, body))) == ("DataEncodingUnknown", None)
+    assert send(service, SOAP11, envelope(SOAP11, body)).status_code == 200
+    none = f's:encodingStyle="{SOAP12}/encoding/none"'
+    assert (
+        "GetLimitsResult" in send(service, SOAP12, envelope(SOAP12, f'<GetLimits xmlns="urn:webchat:v1" {none}/>')).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "works"),
+    [
+        ('"GetLimits"', True),
+        ("GetLimits", True),
+        ('""', True),
+        ('"urn:webchat:v1#GetLimits"', True),
+        ('"http://tempuri.org/"', True),
+        ('"EndChat"', False),
+        ('"urn:webchat:v1#EndChat"', False),
+    ],
+)
+def test_a_soap_action_that_names_another_operation_is_refused(service: Service, action: str, works: bool) -> None:
+    answer = send(service, SOAP11, envelope(SOAP11), SOAPAction=action)
+    if works:
+        assert answer.status_code == 200
+    else:
+        assert "EndChat" in refused(answer, SOAP11)
+
+
+def test_the_action_parameter_of_12_counts_alike(service: Service) -> None:
+    media = 'application/soap+xml; charset=utf-8; action="{}"'
+    assert send(service, SOAP12, envelope(SOAP12), Content_Type=media.format("GetLimits")).status_code == 200
+    refused(send(service, SOAP12, envelope(SOAP12), Content_Type=media.format("EndChat")), SOAP12)
+
+
+@pytest.mark.parametrize(
+    "media",
+    ["text/plain", "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", ""],
+)
+def test_another_media_type_is_415(service: Service, media: str) -> None:
+    answer = service.post(envelope(SOAP11), Content_Type=media)
+    assert answer.status_code == 415
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert "application/soap+xml" in answer.text
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "get"])
+def test_another_method_is_405_with_allow(service: Service, method: str) -> None:
+    answer = requests.request(method, service.address, timeout=10) if method.isupper() else _raw_method(service, method)
+    assert answer.status_code == 405
+    assert {name.strip() for name in answer.headers["Allow"].split(",")} == {"GET", "HEAD", "POST"}
+
+
+def _raw_method(service: Service, method: str) -> Any:
+    import http.client
+
+    connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=10)
+    connection.request(method, "/webchat")
+    answer = connection.getresponse()
+    answer.status_code = answer.status  # type: ignore[attr-defined]
+    answer.read()
+    return answer
+
+
+def test_a_body_over_the_limit_is_413(start_service: Any) -> None:
+    small = start_service(MAX_REQUEST="2KiB")
+    answer = small.post(envelope(SOAP11) + " " * 2048)
+    assert answer.status_code == 413
+    assert "2048" in answer.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x"])
+def test_an_encoded_body_is_415(service: Service, encoding: str) -> None:
+    assert service.post(envelope(SOAP11), Content_Encoding=encoding).status_code == 415
+
+
+@both
+def test_a_multipart_package_is_answered_as_if_plain(service: Service, ns: str) -> None:
+    inner = MEDIA[ns].partition(";")[0]
+    boundary = "uuid:4f0c8d2e"
+    package = (
+        f"\r\n--{boundary}\r\nContent-ID: <root>\r\nContent-Transfer-Encoding: 8bit\r\n"
+        f'Content-Type: application/xop+xml;charset=utf-8;type="{inner}"\r\n\r\n{envelope(ns)}\r\n--{boundary}--\r\n'
+    )
+    media = (
+        f'multipart/related; type="application/xop+xml"; boundary="{boundary}"; start="<root>"; start-info="{inner}"'
+    )
+    answer = service.post(package, Content_Type=media)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == MEDIA[ns]
+    broken = service.post(package.replace(f"--{boundary}--", ""), Content_Type=media)
+    assert broken.status_code == 500
+    assert code(broken)[1] == "InvalidRequest"
+
+
+@both
+def test_a_12_subcode_is_a_qualified_name_whose_prefix_is_declared_on_the_fault(service: Service, ns: str) -> None:
+    answer = send(service, ns, envelope(ns, '<EndChat xmlns="urn:webchat:v1"><CHATID>none</CHATID></EndChat>'))
+    root = etree.fromstring(answer.content)
+    if ns == SOAP12:
+        fault = root.find(f".//{{{SOAP12}}}Fault")
+        value = fault.findtext(f".//{{{SOAP12}}}Subcode/{{{SOAP12}}}Value")
+        prefix, _, local = value.partition(":")
+        assert (fault.nsmap[prefix], local) == ("urn:webchat:v1", "ChatNotFound")
+        assert (
+            fault.find(f"{{{SOAP12}}}Reason/{{{SOAP12}}}Text").get("{http://www.w3.org/XML/1998/namespace}lang") == "en"
+        )
+    else:
+        assert re.search(r"<faultcode>soap:Client</faultcode><faultstring>ChatNotFound: ", answer.text)
+    detail = root.find(".//{urn:webchat:v1}WebchatFault")
+    assert [etree.QName(node).localname for node in detail] == ["code", "message", "retryable", "requestId", "field"]
+
+
+def test_an_answer_never_holds_what_xml_cannot_carry(service: Service, chat_id: str) -> None:
+    for escaped in ("\\u0000", "\\b", "\\ud800", "\\uffff"):
+        body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "a{escaped}"}}</fileDetails></SendMessage>'
+        refused(send(service, SOAP11, envelope(SOAP11, body)), SOAP11)
+    assert (
+        code(
+            send(
+                service,
+                SOAP11,
+                envelope(SOAP11, f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID></GetMessages>'),
+            )
+        )[1]
+        == "ChatNotFound"
+    )

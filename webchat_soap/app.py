@@ -1,0 +1,333 @@
+"""Composition root and URL map: the one file that knows every room."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.resources import files as package_files
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug import Response
+
+from webchat_soap.domain.chat import ChatQuota, Sender
+from webchat_soap.domain.errors import WebchatError
+from webchat_soap.domain.file import FileType
+from webchat_soap.domain.links import PUBLIC_PATH
+from webchat_soap.domain.ports import ChatStore
+from webchat_soap.domain.sweep import SweepableFileStore, SweepReport
+from webchat_soap.domain.sweep import sweep as sweep_stores
+from webchat_soap.files.download import Downloader, FetchPolicy
+from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
+from webchat_soap.files.intake import FileIntake
+from webchat_soap.files.sniff import content_types, prove
+from webchat_soap.files.spool import Spool, sweep_spool
+from webchat_soap.files.store import open_file_store
+from webchat_soap.service import ChatService, ServiceRules
+from webchat_soap.settings import Settings, load_settings
+from webchat_soap.soap.describe import describe, examples
+from webchat_soap.soap.endpoint import SoapEndpoint
+from webchat_soap.soap.protocol import WebchatTransport, make_transport
+from webchat_soap.stores import open_chat_store
+from webchat_soap.web import answers
+from webchat_soap.web.health import Health
+from webchat_soap.web.pages import ServicePage, installed_readme
+from webchat_soap.web.public_files import PublicFiles
+
+__all__ = [
+    "Application",
+    "WebchatError",
+    "check_database",
+    "check_files",
+    "create_app",
+    "make_demo",
+    "sweep",
+    "wsdl_document",
+    "wsdl_examples",
+]
+
+SERVICE_PATH = "/webchat"
+
+# Room for the call's own work beside the download: the contract's 45 s are the default 40 s and this.
+CALL_MARGIN_SECONDS = 5.0
+# A file on its way holds a thread and a socket, no memory to speak of; 64 fill a 1 Gbit/s line at 2 MB/s each.
+MAX_UPLOADS = 64
+# 500 sleeping threads cost 72 KB each and a text beside them 1 ms.
+MAX_WAITING = 500
+
+VERSION = version("webchat-soap")
+
+DEMO_CHAT = "demo"
+_DEMO_TEXT = "Welcome! This chat holds a text, a picture, a sound, a video and a document. Send it something."
+_DEMO_FILES = (
+    ("picture.png", FileType.IMAGE),
+    ("sound.mp3", FileType.AUDIO),
+    ("video.mp4", FileType.VIDEO),
+    ("document.pdf", FileType.DOCUMENT),
+)
+
+log = logging.getLogger("webchat")
+
+# What HTTP allows as a Host and what can stand in a link; anything else could only be meant to poison one.
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: str) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+class Application:
+    """The whole service as one WSGI callable. Threads, database and files are opened by the first call that needs them.
+
+    What it is made of is put together by `create_app`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        chats: ChatStore,
+        files: SweepableFileStore,
+        endpoint: SoapEndpoint,
+        transport: WebchatTransport,
+    ) -> None:
+        self._settings = settings
+        self._chats = chats
+        self._files = files
+        self._endpoint = endpoint
+        self._transport = transport
+        self._health = Health(chats=chats, files=files)
+        self._public_files = PublicFiles(chats=chats, files=files)
+        self._page = ServicePage(description=describe(transport), version=VERSION, readme=installed_readme())
+        self._bound_base_urls = _bound_base_urls(settings)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        path: str = environ.get("PATH_INFO", "")
+        method: str = environ["REQUEST_METHOD"]
+        if path == "/healthz":
+            return self._health.healthz(environ)(environ, start_response)
+        if path == "/readyz":
+            return self._health.readyz(environ)(environ, start_response)
+        if path.startswith(PUBLIC_PATH):
+            name = path[len(PUBLIC_PATH) :]
+            return self._public_files.respond(environ, name)(environ, start_response)
+        base_url = self._base_url(environ)
+        if base_url is None:
+            return answers.plain(400, "The Host header is missing or is no host name.")(environ, start_response)
+        if path in (SERVICE_PATH, SERVICE_PATH + "/"):
+            if method == "POST":
+                return self._endpoint.respond(
+                    environ,
+                    start_response,
+                    base_url=base_url,
+                    own_base_urls=(base_url, *self._bound_base_urls),
+                )
+            return self._describe(environ, method, base_url)(environ, start_response)
+        if path == "/":
+            return answers.to_service_page(base_url)(environ, start_response)
+        if path == "/metrics":
+            return answers.not_in_this_version("/metrics")(environ, start_response)
+        if path == "/agent" or path.startswith("/agent/"):
+            return answers.not_in_this_version("The agent console")(environ, start_response)
+        return answers.not_found()(environ, start_response)
+
+    def wake_all(self) -> None:
+        """Let every waiting call answer now: the process is about to stop."""
+        self._chats.wake_all()
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the database."""
+        self._chats.close()
+
+    def _base_url(self, environ: WSGIEnvironment) -> str | None:
+        if self._settings.public_url is not None:
+            return self._settings.public_url
+        host = environ.get("HTTP_HOST")
+        if host is None:
+            host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        return f"{environ['wsgi.url_scheme']}://{host}" if _is_host(host) else None
+
+    def _describe(self, environ: WSGIEnvironment, method: str, base_url: str) -> Response:
+        if method not in ("GET", "HEAD"):
+            return answers.method_not_allowed(("GET", "HEAD", "POST"))
+        query = environ.get("QUERY_STRING", "").lower()
+        names = {part.partition("=")[0] for part in query.split("&")}
+        # An address that came with the request is right for this caller only.
+        caching = "no-store" if self._settings.public_url is None else "public, max-age=300"
+        if names & {"wsdl", "singlewsdl"}:
+            document = self._transport.wsdl_at(f"{base_url}{SERVICE_PATH}")
+            return Response(
+                document,
+                content_type="text/xml; charset=utf-8",
+                headers={"Cache-Control": caching, "X-Content-Type-Options": "nosniff"},
+            )
+        if "readme" in names:
+            return self._page.respond_readme(environ)
+        return self._page.respond(environ, base_url=base_url, from_host=self._settings.public_url is None)
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """The service as a WSGI callable. Without settings they are read from webchat.toml and the environment.
+
+    Nothing is opened and no thread started before the first request, so it may be made before a fork.
+    """
+    if settings is None:
+        settings = load_settings()
+    _set_up_logging(settings.log)
+    chats, files = _open_stores(settings)
+    service = _make_service(settings, chats, files)
+    transport = make_transport(service, max_text_length=settings.max_text)
+    endpoint = SoapEndpoint(
+        transport=transport,
+        max_request_bytes=settings.max_request_bytes,
+        call_seconds=settings.fetch_total_seconds + CALL_MARGIN_SECONDS,
+        soap12_sender_status=settings.soap12_sender_status,
+    )
+    return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
+
+
+def sweep(settings: Settings) -> SweepReport:
+    """Remove what a crash left. Only while the data folder is held and no worker runs."""
+    sweep_spool(settings.data_dir / "spool")
+    chats, files = _open_stores(settings)
+    with closing(chats):
+        return sweep_stores(chats=chats, files=files)
+
+
+def make_demo(settings: Settings) -> str | None:
+    """Make the demo chat, once: its id when it was made now, None when it was there. The data folder must be held."""
+    chats, files = _open_stores(settings)
+    with closing(chats):
+        if chats.find_chat(DEMO_CHAT) is not None:
+            return None
+        service = _make_service(settings, chats, files)
+        chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None)
+        service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT)
+        for name, family in _DEMO_FILES:
+            with package_files("webchat_soap").joinpath("demo", name).open("rb") as stream:
+                service.post_stream(
+                    chat_id=DEMO_CHAT,
+                    sender=Sender.AGENT,
+                    text=None,
+                    stream=stream,
+                    original_name=name,
+                    declared_type=family,
+                )
+    return DEMO_CHAT
+
+
+def wsdl_document(base_url: str) -> bytes:
+    """The WSDL with this base URL's address, UTF-8."""
+    return _describing_transport().wsdl_at(f"{base_url}{SERVICE_PATH}")
+
+
+def wsdl_examples() -> dict[str, str]:
+    """The files of wsdl/examples by name."""
+    return examples(_describing_transport())
+
+
+def check_database(settings: Settings) -> None:
+    """Prove that the database answers; raises a WebchatError, OSError or ValueError with a sentence."""
+    chats, _ = _open_stores(settings)
+    with closing(chats):
+        chats.ping()
+
+
+def check_files(settings: Settings) -> None:
+    """Prove that the file store can be written; raises as `check_database`."""
+    _, files = _open_stores(settings)
+    files.ping()
+
+
+def _open_stores(settings: Settings) -> tuple[ChatStore, SweepableFileStore]:
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
+    files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
+    return chats, files
+
+
+def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStore) -> ChatService:
+    guard = UrlGuard(
+        AddressPolicy(allow=parse_allow_rules(settings.fetch_allow), ports=frozenset(settings.fetch_ports))
+    )
+    policy = FetchPolicy(
+        connect_seconds=settings.fetch_connect_seconds,
+        first_byte_seconds=settings.fetch_first_byte_seconds,
+        total_seconds=settings.fetch_total_seconds,
+        ca_file=settings.fetch_ca_file,
+    )
+    intake = FileIntake(
+        guard=guard,
+        downloader=Downloader(guard, policy),
+        spool=Spool(settings.data_dir / "spool"),
+        prove=prove,
+        content_types=content_types,
+        max_file_bytes={
+            FileType.IMAGE: settings.max_image_bytes,
+            FileType.AUDIO: settings.max_audio_bytes,
+            FileType.VIDEO: settings.max_video_bytes,
+            FileType.DOCUMENT: settings.max_document_bytes,
+        },
+        max_fetches=MAX_UPLOADS,
+    )
+    rules = ServiceRules(
+        open_unknown_chats=settings.unknown_chats == "open",
+        max_text_length=settings.max_text,
+        quota=ChatQuota(max_files=settings.max_files_per_chat, max_bytes=settings.max_bytes_per_chat),
+        max_waiting=MAX_WAITING,
+    )
+    return ChatService(chats=chats, files=files, intake=intake, rules=rules)
+
+
+def _describing_transport() -> WebchatTransport:
+    """A transport for its documents alone: no operation of it is ever called, so its stores are never opened."""
+    settings = Settings()
+    chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir)
+    files = open_file_store(settings.files_url, folder=settings.data_dir)
+    return make_transport(_make_service(settings, chats, files), max_text_length=settings.max_text)
+
+
+def _bound_base_urls(settings: Settings) -> tuple[str, ...]:
+    """The bases that mean this service whatever the request's Host says."""
+    bound = settings.bind.url
+    urls = [bound, f"http://localhost:{settings.bind.port}"]
+    return tuple(urls)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", None)
+        line = super().format(record)
+        if fields is None:
+            return line
+        return f"{self.formatTime(record)} " + " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", None)
+        entry = {"time": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
+        entry |= {"message": record.getMessage()} if fields is None else fields
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def _set_up_logging(form: str) -> None:
+    """Log lines to stderr, once, unless whoever embeds the application has set up logging already."""
+    logger = logging.getLogger("webchat")
+    if logger.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    text = _TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if form == "json" else text)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
