@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import TYPE_CHECKING
 
@@ -49,17 +49,18 @@ class ServicePage:
     """
 
     def __init__(self, *, description: ServiceDescription, version: str, readme: str | None) -> None:
-        self._description = description
-        self._version = version
         self._readme = readme
+        # Rendering takes some milliseconds. One address is the rule; a few more for a service reached by several names.
+        self._html = lru_cache(maxsize=4)(
+            lambda base_url: render_service_page(description, base_url=base_url, version=version)
+        )
 
     def respond(self, environ: WSGIEnvironment, *, base_url: str, from_host: bool) -> Response:
         """The page. `base_url` has no trailing slash; `from_host` tells that it was made from this request's Host
         header, so that no cache may keep the answer for anybody else."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return method_not_allowed(("GET", "HEAD", "POST"))
-        html = render_service_page(self._description, base_url=base_url, version=self._version)
-        response = Response(html, content_type="text/html; charset=utf-8")
+        response = Response(self._html(base_url), content_type="text/html; charset=utf-8")
         response.headers["Content-Security-Policy"] = page_policy()
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
