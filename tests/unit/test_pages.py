@@ -1,0 +1,214 @@
+"""The human page shows the whole description, is safe with whatever it is given, and tells caches the truth."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import itertools
+import re
+from importlib.metadata import metadata
+
+import pytest
+from lxml import html
+from werkzeug.test import Client, TestResponse
+from werkzeug.wrappers import Request, Response
+
+from tests.browser.description import description
+from webchat_soap.web.answers import method_not_allowed, not_found, not_in_this_version, plain, to_service_page
+from webchat_soap.web.pages import ServicePage, installed_readme, page_policy, render_service_page
+
+BASE = "https://chat.example.com/prefix"
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return html.fromstring(render_service_page(description(), base_url=BASE, version="0.1.0"))
+
+
+def get(method: str = "GET", *, from_host: bool = False, **headers: str) -> TestResponse:
+    page = ServicePage(description=description(), version="0.1.0", readme=None)
+
+    @Request.application
+    def app(request: Request) -> Response:
+        return page.respond(request.environ, base_url=BASE, from_host=from_host)
+
+    return Client(app).open("/webchat", method=method, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def answered(response: Response, method: str = "GET") -> TestResponse:
+    return Client(response).open("/", method=method)
+
+
+def test_every_operation_stands_with_its_parameters_result_and_four_samples(tree) -> None:
+    for operation in description().operations:
+        (article,) = tree.xpath(f"//article[@id='{operation.name}']")
+        assert article.xpath(".//tbody//th//text()[normalize-space()]") == [each.name for each in operation.parameters]
+        assert operation.result.type_name in article.text_content()
+        shown = [sample.text_content() for sample in article.xpath(".//details//pre/code")]
+        assert shown == [
+            operation.request_soap11,
+            operation.response_soap11,
+            operation.request_soap12,
+            operation.response_soap12,
+        ]
+
+
+def test_every_type_and_fault_stands_on_the_page(tree) -> None:
+    for each in description().types:
+        (article,) = tree.xpath(f"//article[@id='type-{each.name}']")
+        text = article.text_content()
+        assert all(field.name in text for field in each.fields)
+        assert all(value in text for value, _sentence in each.values)
+    rows = tree.xpath("//table[contains(@class, 'faults')]/tbody/tr")
+    assert [row.xpath("string(th)") for row in rows] == [each.code for each in description().faults]
+
+
+def test_the_page_says_loudly_that_upload_posts(tree) -> None:
+    (warning,) = tree.xpath("//aside[contains(@class, 'loud')]")
+    assert "UploadFile posts the file to the chat itself" in warning.text_content()
+    assert tree.xpath("//article[@id='UploadFile']//p[contains(@class, 'loud')]")
+
+
+def test_the_snippets_hold_the_public_address(tree) -> None:
+    python, curl = (pre.text_content() for pre in tree.xpath("//section[@id='quick-start']//pre"))
+    assert f'Client("{BASE}/webchat?wsdl")' in python
+    compile(python, "snippet", "exec")
+    assert curl.startswith(f"curl -sS '{BASE}/webchat' ")
+    assert "<w:SendMessage>" in curl
+
+
+def test_links_are_relative_so_that_a_forged_host_bends_none(tree) -> None:
+    targets = set(tree.xpath("//a/@href"))
+    assert {"?wsdl", "?readme"} <= targets
+    assert all(target.startswith(("?", "#")) for target in targets)
+
+
+def test_every_anchor_leads_somewhere_and_no_id_is_used_twice(tree) -> None:
+    ids = tree.xpath("//@id")
+    assert len(ids) == len(set(ids))
+    assert {target[1:] for target in tree.xpath("//a/@href") if target.startswith("#")} <= set(ids)
+
+
+def test_headings_step_down_one_level_at_a_time(tree) -> None:
+    levels = [int(each.tag[1]) for each in tree.xpath("//h1|//h2|//h3|//h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_whatever_the_description_and_the_address_hold_stays_text() -> None:
+    evil = "</code><script>alert(1)</script><img src=x onerror=alert(1)>`<b>`\"'{{ 7*7 }}"
+    operation = dataclasses.replace(description().operations[0], text=evil, request_soap11=evil, response_soap12=evil)
+    page = render_service_page(
+        dataclasses.replace(description(), operations=(operation,)), base_url=f"http://x{evil}", version=evil
+    )
+    tree = html.fromstring(page)
+    assert tree.xpath("//script|//img|//b|//@onerror") == []
+    assert "{{ 7*7 }}" in tree.xpath("string(//h1)")
+    assert evil in [pre.text_content() for pre in tree.xpath("//details//pre/code")]
+
+
+def test_the_policy_allows_the_one_style_sheet_and_nothing_else(tree) -> None:
+    (style,) = tree.xpath("//style/text()")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page_policy()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert tree.xpath("//@style|//script|//link[@rel!='icon']") == []
+
+
+@pytest.mark.parametrize("from_host", [True, False])
+def test_the_answer_is_framed_by_nobody_and_sniffed_by_nobody(from_host: bool) -> None:
+    answer = get(from_host=from_host)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"] == page_policy()
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_page_made_from_the_host_header_is_not_stored() -> None:
+    answer = get(from_host=True)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
+def test_a_page_of_the_public_address_is_revalidated() -> None:
+    first = get()
+    assert first.headers["Cache-Control"] == "no-cache"
+    assert get(If_None_Match=first.headers["ETag"]).status_code == 304
+
+
+def test_head_is_answered_without_a_body_and_other_methods_with_allow() -> None:
+    assert (get("HEAD").status_code, get("HEAD").data) == (200, b"")
+    assert (get("PUT").status_code, get("PUT").headers["Allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_the_readme_comes_as_text() -> None:
+    page = ServicePage(description=description(), version="0.1.0", readme="# Webchat\n\nMerhaba ş <script>\n")
+    answer = Client(Request.application(lambda request: page.respond_readme(request.environ))).get("/webchat?readme")
+    assert (answer.status_code, answer.text) == (200, "# Webchat\n\nMerhaba ş <script>\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_readme_is_the_one_that_was_installed() -> None:
+    assert installed_readme() == (metadata("webchat-soap").get_payload() or None)  # type: ignore[attr-defined]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast of two `#rrggbb` colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_every_colour_that_text_has_is_readable_on_what_it_stands(tree, scheme: int) -> None:
+    (style,) = tree.xpath("//style/text()")
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]))
+    on_paper = [(name, "paper") for name in ("ink", "soft", "accent", "tag", "value")]
+    on_code = [(name, "code") for name in ("ink", "tag", "value")]
+    for text, ground in [*on_paper, *on_code, ("on-accent", "accent"), ("loud-ink", "loud")]:
+        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+def test_a_refusal_is_a_plain_sentence_that_nobody_stores() -> None:
+    answer = answered(plain(413, "The body is too large; send at most 1 MiB.", {"Connection": "close"}))
+    assert (answer.status_code, answer.text) == (413, "The body is too large; send at most 1 MiB.\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Connection"] == "close"
+    assert answered(plain(404, "No."), "HEAD").data == b""
+
+
+def test_small_answers_have_their_status() -> None:
+    assert not_found().status_code == 404
+    assert method_not_allowed(("GET", "HEAD")).headers["Allow"] == "GET, HEAD"
+    answer = answered(not_in_this_version("The agent console"))
+    assert (answer.status_code, answer.text) == (501, "The agent console is not in this version yet.\n")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "location"),
+    [
+        ("http://127.0.0.1:8000", "/webchat"),
+        ("https://example.com/prefix", "/prefix/webchat"),
+        ("https://evil.example", "/webchat"),
+        ("http://x//evil.example", "/evil.example/webchat"),
+        ("http://x/a b\r\nSet-Cookie: x", "/a%20bSet-Cookie%3A%20x/webchat"),
+    ],
+)
+def test_the_redirect_to_the_page_stays_on_this_site(base_url: str, location: str) -> None:
+    answer = answered(to_service_page(base_url))
+    assert (answer.status_code, answer.headers["Location"]) == (302, location)
+    assert answer.headers["Cache-Control"] == "no-store"

@@ -1,0 +1,72 @@
+"""/healthz says that the process serves, /readyz that its parts do, and neither says why not."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from werkzeug.test import Client, TestResponse
+from werkzeug.wrappers import Request
+
+from webchat_soap.domain.errors import Busy
+from webchat_soap.web.health import Health
+
+
+class Part:
+    """A store that answers a ping, or does not."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.pings = 0
+
+    def ping(self) -> None:
+        self.pings += 1
+        if self.error:
+            raise self.error
+
+
+def ask(path: str, chats: Part, files: Part, method: str = "GET") -> TestResponse:
+    health = Health(chats=chats, files=files)  # type: ignore[arg-type]
+    return Client(Request.application(lambda request: getattr(health, path)(request.environ))).open(method=method)
+
+
+def test_healthz_is_ok_even_when_the_stores_are_not_and_never_asks_them() -> None:
+    chats, files = Part(Busy("down")), Part(OSError("full"))
+    answer = ask("healthz", chats, files)
+    assert (answer.status_code, answer.text, answer.headers["Cache-Control"]) == (200, "ok\n", "no-store")
+    assert chats.pings == files.pings == 0
+
+
+def test_readyz_is_200_when_everything_works() -> None:
+    answer = ask("readyz", Part(), Part())
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.get_json() == {"status": "ready", "database": "ok", "files": "ok"}
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("chats", "files", "failing"),
+    [
+        (Part(Busy("secret.db is locked")), Part(), {"database"}),
+        (Part(), Part(OSError(28, "No space left", "/srv/secret")), {"files"}),
+        (Part(Busy("secret")), Part(Busy("secret")), {"database", "files"}),
+    ],
+)
+def test_readyz_names_the_parts_that_fail_and_keeps_why_to_the_log(
+    chats: Part, files: Part, failing: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        answer = ask("readyz", chats, files)
+    assert answer.status_code == 503
+    state = json.loads(answer.text)
+    assert {name for name, value in state.items() if value == "failing"} == failing
+    assert state["status"] == "not ready"
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["healthz", "readyz"])
+def test_probes_take_get_and_head_only(path: str) -> None:
+    assert ask(path, Part(), Part(), "HEAD").status_code == 200
+    assert ask(path, Part(), Part(), "POST").headers["Allow"] == "GET, HEAD"
