@@ -55,8 +55,7 @@ bench: python-fits $(TEST_STAMP)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 lint: python-fits $(TEST_STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	@status=0; $(BIN)/ruff check . || status=1; $(BIN)/mypy || status=1; exit $$status
 
 wsdl: python-fits $(RUN_STAMP)
 	@mkdir -p wsdl

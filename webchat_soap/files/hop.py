@@ -317,8 +317,8 @@ def open_hop(
 ) -> Iterator[tuple[Answer, Hop]]:
     """Ask for `target` at one of `addresses` and wait for the head of the answer; leaving closes the connection.
 
-    `tls` is needed for https alone; the deadlines are time.monotonic() values. DownloadFailed; Busy when the process has
-    no socket left.
+    `tls` is needed for https alone; the deadlines are time.monotonic() values. DownloadFailed; Busy when the process
+    has no socket left.
     """
     hop = Hop(
         target,
