@@ -10,6 +10,10 @@ parse, schema validation, JSON, use case, writing the answer and the log line (t
 
 from __future__ import annotations
 
+import webchat_soap.soap  # noqa: F401  (before Spyne)
+
+# isort: split
+
 import argparse
 import io
 import logging
@@ -24,7 +28,6 @@ from spyne import Application, Boolean, ComplexModel, DateTime, Long, ServiceBas
 from spyne.protocol.soap import Soap11
 from spyne.server.wsgi import WsgiApplication
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import ChatQuota, MessageReceipt, NewMessage
 from webchat_soap.service import ChatService, ServiceRules
 from webchat_soap.soap.endpoint import SoapEndpoint

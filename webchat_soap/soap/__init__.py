@@ -1,4 +1,4 @@
-"""The SOAP face: the only room that knows Spyne and lxml.
+"""The SOAP face: the only room that knows Spyne and lxml."""
 
-Import `webchat_soap.soap.spyne_compat` before anything of Spyne; the modules of this room do.
-"""
+# Every module of this room imports Spyne, and Spyne only imports behind this.
+import webchat_soap.soap.spyne_compat  # noqa: F401

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 from lxml import etree
 from spyne.model.enum import EnumBase
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import (
     Chat,
     ChatQuota,

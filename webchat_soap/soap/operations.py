@@ -9,7 +9,6 @@ from typing import Any
 
 from spyne import Int, Long, ServiceBase, Unicode, rpc
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain import details, parameters
 from webchat_soap.domain.chat import Chat, Limits, MessagePage, MessageReceipt
 from webchat_soap.service import ChatService

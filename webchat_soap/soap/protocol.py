@@ -18,7 +18,6 @@ from spyne.context import MethodContext
 from spyne.protocol import ProtocolBase
 from spyne.server import ServerBase
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService

@@ -13,7 +13,6 @@ from typing import Any
 from lxml import etree
 from spyne import Integer
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.envelope import MAX_ATTRIBUTES, XSI
 from webchat_soap.soap.types import NAMESPACE

@@ -1,4 +1,4 @@
-"""Make Spyne 2.14 importable on Python 3.12 and later. Import this before anything of Spyne.
+"""Make Spyne 2.14 importable on Python 3.12 and later; the room imports this before anything of Spyne.
 
 Spyne ships a copy of six from 2020 whose meta path importer only knows `find_module`, which Python 3.12 no longer asks
 for. Python 3.13 took `cgi` away too; the package legacy-cgi brings it back. Delete this module, and legacy-cgi from

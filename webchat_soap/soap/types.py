@@ -12,7 +12,6 @@ from typing import Any
 from spyne import AnyUri, Boolean, ComplexModel, DateTime, Fault, Int, Long, Unicode
 from spyne.model.enum import Enum
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.chat import ChatStatus, Sender
 from webchat_soap.domain.file import FileType
 

@@ -15,7 +15,6 @@ from spyne import AnyUri, Boolean, DateTime, Integer, Unicode
 from spyne.model.complex import ComplexModelBase
 from spyne.model.enum import EnumBase
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.links import public_url
 
 Writer = Callable[[Any, str], str]

@@ -15,7 +15,6 @@ from spyne.application import Application
 from spyne.interface import InterfaceDocuments
 from spyne.interface.wsdl import Wsdl11
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.soap import documentation
 from webchat_soap.soap.types import NAMESPACE
 
