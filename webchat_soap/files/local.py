@@ -126,7 +126,8 @@ class LocalFileStore:
         if day.name in self._durable_days and day.exists():
             return
         with self._lock:
-            day.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            day.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(self._folder)
             self._durable_days.add(day.name)
 

@@ -43,10 +43,15 @@ class Database:
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode, usable from any one thread at a time; the caller closes it."""
-        with self._lock:
-            if not self._prepared:
-                self._prepare()
-                self._prepared = True
+        if not self._prepared:
+            if not self._lock.acquire(timeout=self._patience_seconds):
+                raise TimeoutError("the database is still being prepared")
+            try:
+                if not self._prepared:
+                    self._prepare()
+                    self._prepared = True
+            finally:
+                self._lock.release()
         return self._open(read_only=read_only)
 
     def _prepare(self) -> None:

@@ -196,6 +196,8 @@ class SqliteChatStore:
             raise refusals.busy() from error
         finally:
             connection.close()
+            if self._closed:  # it was out while `close` emptied the pool
+                self._readers.dispose()
 
     def _connect_reader(self) -> sqlite3.Connection:
         return self._database.connect(read_only=True)

@@ -99,6 +99,11 @@ class GroupWriter:
         result: T = request.result
         return result
 
+    @property
+    def waiting(self) -> int:
+        """Commands that are not in a transaction yet, about."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Commit and answer all that waits, then end. Later commands are Busy. Idempotent."""
         with self._gate:
@@ -143,10 +148,10 @@ class GroupWriter:
         self._let_go()
 
     def _commit(self, first: _Request, batch: list[_Request]) -> Mapping[str, tuple[int, bool]]:
+        if self._connection is None:
+            self._connection = self._database.connect()  # before the turn: making the schema takes it too
         self._turn.take()
         try:
-            if self._connection is None:
-                self._connection = self._database.connect()
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             self._gather(first, batch, MAX_BATCH)

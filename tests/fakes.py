@@ -1,0 +1,368 @@
+"""The ports in memory, written from the ports: the same promises without a disk. One suite holds them to it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from webchat_soap.domain.chat import (
+    Chat,
+    ChatQuota,
+    ChatStatus,
+    ChatUsage,
+    ClientToken,
+    FileLimit,
+    Message,
+    MessagePage,
+    MessageReceipt,
+    NewMessage,
+    chat_ended,
+    chat_not_found,
+)
+from webchat_soap.domain.errors import Busy, Conflict, WebchatError
+from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
+from webchat_soap.domain.links import is_stored_name
+
+
+@dataclass(slots=True)
+class _FakeChat:
+    chat: Chat
+    last_sent_at: datetime
+    messages: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    fingerprint: str
+    chat_id: str
+    receipt: MessageReceipt | None
+
+
+class FakeChatStore:
+    """ChatStore in memory. `busy` makes every call Busy while it is set."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.busy = False
+        self._clock = clock
+        self._moved = threading.Condition()
+        self._chats: dict[str, _FakeChat] = {}
+        self._tokens: dict[tuple[str, str], _Used] = {}
+        self._held: set[tuple[str, str]] = set()
+        self._waking_all = False
+        self._closed = False
+
+    def start_chat(
+        self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
+    ) -> Chat:
+        with self._moved:
+            self._answer()
+            used = self._used(token)
+            if used is not None:
+                if used.receipt is not None:
+                    raise _conflict()
+                return self._chats[used.chat_id].chat
+            kept = self._chats.get(chat_id)
+            if kept is None:
+                kept = self._open(chat_id, customer_name)
+            elif kept.chat.status is ChatStatus.ENDED:
+                raise chat_ended(chat_id)
+            elif kept.chat.customer_name is None:
+                kept.chat = replace(kept.chat, customer_name=customer_name)
+            if token is not None:
+                self._tokens[token.scope, token.token] = _Used(token.fingerprint, chat_id, None)
+            return kept.chat
+
+    def find_chat(self, chat_id: str) -> Chat | None:
+        with self._moved:
+            self._answer()
+            kept = self._chats.get(chat_id)
+            return None if kept is None else kept.chat
+
+    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
+        with self._moved:
+            self._answer()
+            kept = self._kept(chat_id)
+            if kept.chat.status is ChatStatus.OPEN:
+                kept.chat = replace(
+                    kept.chat,
+                    status=ChatStatus.ENDED,
+                    ended_at=max(self._now(), kept.last_sent_at),
+                    ended_by=ended_by,
+                )
+                self._moved.notify_all()
+            return kept.chat
+
+    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
+        with self._moved:
+            self._answer()
+            token = message.token
+            used = self._used(token)
+            if used is not None:
+                if used.receipt is None:
+                    raise _conflict()
+                return replace(used.receipt, duplicate=True)
+            chat_id = message.chat_id
+            if chat_id not in self._chats and not open_unknown:
+                raise chat_not_found(chat_id)
+            if chat_id in self._chats and self._chats[chat_id].chat.status is ChatStatus.ENDED:
+                raise chat_ended(chat_id)
+            if message.files:
+                quota.check(
+                    self._usage(chat_id),
+                    more_files=len(message.files),
+                    more_bytes=sum(file.size for file in message.files),
+                )
+            kept = self._chats.get(chat_id) or self._open(chat_id, None)
+            sequence = kept.chat.last_sequence + 1
+            kept.last_sent_at = max(self._now(), kept.last_sent_at)
+            kept.chat = replace(kept.chat, last_sequence=sequence)
+            kept.messages.append(
+                Message(
+                    message_id=message.message_id,
+                    sequence=sequence,
+                    sender=message.sender,
+                    sent_at=kept.last_sent_at,
+                    text=message.text,
+                    files=message.files,
+                )
+            )
+            receipt = MessageReceipt(
+                message_id=message.message_id,
+                chat_id=chat_id,
+                sequence=sequence,
+                sent_at=kept.last_sent_at,
+                files=message.files,
+            )
+            if token is not None:
+                self._tokens[token.scope, token.token] = _Used(token.fingerprint, chat_id, receipt)
+            self._moved.notify_all()
+            return receipt
+
+    def find_receipt(self, token: ClientToken) -> MessageReceipt | None:
+        with self._moved:
+            self._answer()
+            used = self._used(token)
+            if used is None:
+                return None
+            if used.receipt is None:
+                raise _conflict()
+            return replace(used.receipt, duplicate=True)
+
+    @contextmanager
+    def claim(self, token: ClientToken, *, deadline: float) -> Iterator[None]:
+        key = (token.scope, token.token)
+        with self._moved:
+            if not self._moved.wait_for(lambda: key not in self._held, max(0.0, deadline - time.monotonic())):
+                raise Busy("An earlier call with this clientToken is still running.", retry_after_seconds=2)
+            self._held.add(key)
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._held.discard(key)
+                self._moved.notify_all()
+
+    def read_messages(self, chat_id: str, *, after_sequence: int, max_messages: int) -> MessagePage:
+        with self._moved:
+            self._answer()
+            kept = self._kept(chat_id)
+            first = max(after_sequence, 0)
+            page = kept.messages[first : first + max_messages]
+            return MessagePage(
+                chat_id=chat_id,
+                status=kept.chat.status,
+                messages=tuple(page),
+                last_sequence=len(kept.messages),
+                has_more=first + max_messages < len(kept.messages),
+            )
+
+    def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
+        def is_news() -> bool:
+            kept = self._chats.get(chat_id)
+            return (
+                self._waking_all
+                or kept is None
+                or kept.chat.status is ChatStatus.ENDED
+                or kept.chat.last_sequence > after_sequence
+            )
+
+        with self._moved:
+            self._moved.wait_for(is_news, timeout_seconds)
+
+    def wake_all(self) -> None:
+        with self._moved:
+            self._waking_all = True
+            self._moved.notify_all()
+
+    def usage(self, chat_id: str) -> ChatUsage:
+        with self._moved:
+            self._answer()
+            return self._usage(chat_id)
+
+    def find_file(self, name: str) -> StoredFile | None:
+        with self._moved:
+            self._answer()
+            return next((file for file in self._files() if file.name == name), None)
+
+    def file_names(self) -> Iterator[str]:
+        with self._moved:
+            self._answer()
+            names = [file.name for file in self._files() if file.removed_at is None]
+        yield from names
+
+    def ping(self) -> None:
+        with self._moved:
+            self._answer()
+
+    def close(self) -> None:
+        self.wake_all()
+        self._closed = True
+
+    def _answer(self) -> None:
+        if self.busy or self._closed:
+            raise Busy("The store is busy; try again.", retry_after_seconds=2)
+
+    def _now(self) -> datetime:
+        now = self._clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _open(self, chat_id: str, customer_name: str | None) -> _FakeChat:
+        now = self._now()
+        chat = Chat(
+            chat_id=chat_id, status=ChatStatus.OPEN, started_at=now, last_sequence=0, customer_name=customer_name
+        )
+        self._chats[chat_id] = _FakeChat(chat, now)
+        return self._chats[chat_id]
+
+    def _kept(self, chat_id: str) -> _FakeChat:
+        if chat_id not in self._chats:
+            raise chat_not_found(chat_id)
+        return self._chats[chat_id]
+
+    def _used(self, token: ClientToken | None) -> _Used | None:
+        used = None if token is None else self._tokens.get((token.scope, token.token))
+        if used is not None and token is not None and used.fingerprint != token.fingerprint:
+            raise _conflict()
+        return used
+
+    def _usage(self, chat_id: str) -> ChatUsage:
+        kept = self._chats.get(chat_id)
+        files = [file for message in kept.messages for file in message.files] if kept else []
+        return ChatUsage(files=len(files), bytes=sum(file.size for file in files))
+
+    def _files(self) -> list[StoredFile]:
+        return [file for kept in self._chats.values() for message in kept.messages for file in message.files]
+
+
+class FakeFileStore:
+    """FileStore (and SweepableFileStore) in memory. `full` makes every save and copy Busy while it is set."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.contents: dict[str, bytes] = {}
+        self.temporary = 0
+        self._lock = threading.Lock()
+
+    def save(self, checked: CheckedFile, *, name: str) -> None:
+        self._put(name, checked.path.read_bytes)
+        checked.path.unlink()
+
+    def copy(self, *, source: str, name: str) -> None:
+        self._put(name, lambda: self._get(source))
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self._get(name))
+
+    def remove(self, name: str) -> None:
+        with self._lock:
+            self.contents.pop(name, None)
+
+    def names(self) -> Iterator[str]:
+        yield from list(self.contents)
+
+    def ping(self) -> None:
+        if self.full:
+            raise Busy("The file store is full; try again.", retry_after_seconds=10)
+
+    def sweep_temporary(self) -> int:
+        removed, self.temporary = self.temporary, 0
+        return removed
+
+    def _get(self, name: str) -> bytes:
+        try:
+            return self.contents[name]
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    def _put(self, name: str, read: Callable[[], bytes]) -> None:
+        if not is_stored_name(name):
+            raise FileNotFoundError(name)
+        self.ping()
+        content = read()
+        with self._lock:
+            if name in self.contents:
+                raise FileExistsError(name)
+            self.contents[name] = content
+
+
+class FakeIntake:
+    """Intake that gives what it was given: for each URL (or, for a stream, its original name) a CheckedFile or an
+    error to raise. `urls` holds what was fetched, in order."""
+
+    def __init__(
+        self,
+        prepared: dict[str | None, CheckedFile | WebchatError] | None = None,
+        *,
+        limits: tuple[FileLimit, ...] = (),
+        refused_urls: dict[str, WebchatError] | None = None,
+    ) -> None:
+        self.prepared = prepared if prepared is not None else {}
+        self.refused_urls = refused_urls if refused_urls is not None else {}
+        self.limits = limits
+        self.urls: list[str] = []
+
+    def check_url(self, details: FileDetails) -> None:
+        if details.url in self.refused_urls:
+            raise self.refused_urls[details.url]
+
+    @contextmanager
+    def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
+        self.check_url(details)
+        self.urls.append(details.url)
+        with self._given(details.url) as checked:
+            yield checked
+
+    @contextmanager
+    def receive(
+        self,
+        stream: BinaryIO,
+        *,
+        original_name: str | None,
+        declared_type: FileType | None,
+        max_bytes: int | None = None,
+    ) -> Iterator[CheckedFile]:
+        with self._given(original_name) as checked:
+            yield checked
+
+    def file_limits(self) -> tuple[FileLimit, ...]:
+        return self.limits
+
+    @contextmanager
+    def _given(self, key: str | None) -> Iterator[CheckedFile]:
+        result = self.prepared[key]
+        if isinstance(result, WebchatError):
+            raise result
+        try:
+            yield result
+        finally:
+            result.path.unlink(missing_ok=True)
+
+
+def _conflict() -> Conflict:
+    return Conflict("The clientToken was used before with other values; use a new one.", field="clientToken")

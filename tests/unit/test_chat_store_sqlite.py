@@ -1,0 +1,545 @@
+"""What the SQLite store promises beyond the port: durability, other processes, faults from below, versions."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_chat_store import (
+    SOON,
+    eventually,
+    new_file,
+    new_message,
+    new_token,
+    send,
+    start,
+    texts,
+    wait_in_thread,
+)
+from webchat_soap.domain.chat import ChatUsage
+from webchat_soap.domain.errors import Busy, Internal
+from webchat_soap.stores import UnusableDatabaseError, open_chat_store
+from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
+from webchat_soap.stores.sqlite import SqliteChatStore
+
+Opener = Callable[..., SqliteChatStore]
+Child = Callable[[str], subprocess.Popen[str]]
+
+PREAMBLE = """
+import os, resource, signal, sys, threading, time, uuid
+from pathlib import Path
+from webchat_soap.domain.chat import ChatQuota, ClientToken, NewMessage, Sender
+from webchat_soap.domain.errors import Busy
+from webchat_soap.stores import open_chat_store
+
+def send(chat_id="c1", text="x", token=None):
+    message = NewMessage(
+        message_id=str(uuid.uuid4()), chat_id=chat_id, sender=Sender.CUSTOMER, text=text, files=(), token=token,
+        account=None,
+    )
+    return store.append(message, open_unknown=True, quota=ChatQuota(max_files=1, max_bytes=1))
+
+def say(*words):
+    print(*words, flush=True)
+
+folder = Path(sys.argv[1])
+store = open_chat_store(f"sqlite:///{folder}/chats.db", lock_folder=folder / "locks", patience_seconds=5)
+"""
+
+
+@pytest.fixture
+def opener(tmp_path: Path) -> Iterator[Opener]:
+    opened: list[SqliteChatStore] = []
+
+    def open_one(*, patience_seconds: float = 5.0) -> SqliteChatStore:
+        url = f"sqlite:///{tmp_path}/chats.db"
+        opened.append(open_chat_store(url, lock_folder=tmp_path / "locks", patience_seconds=patience_seconds))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Runs a program over the same database in a process of its own; talk to it by its standard streams."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(program: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PREAMBLE + program, str(tmp_path)]
+        running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def turn_held(folder: Path) -> Iterator[None]:
+    """As a process would hold it that stopped in the middle of its turn."""
+    fd = os.open(folder / "locks" / "writer.lock", os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+# -- durability
+
+
+def test_a_reopened_store_has_everything(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    file = new_file()
+    receipt = send(store, new_message(files=(file,), token=new_token()))
+    chat = store.end_chat("c1", ended_by="CUSTOMER")
+    store.close()
+    reopened = opener()
+    assert reopened.find_chat("c1") == chat
+    assert texts(reopened) == ["test message"]
+    assert reopened.usage("c1") == ChatUsage(files=1, bytes=file.size)
+    again = reopened.find_receipt(new_token())
+    assert again is not None
+    assert (again.message_id, again.files, again.duplicate) == (receipt.message_id, (file,), True)
+
+
+def test_everything_acknowledged_before_a_kill_is_there(opener: Opener, child: Child) -> None:
+    process = child("""
+lock = threading.Lock()
+def work(number):
+    while True:
+        receipt = send(f"c{number % 3}")
+        with lock:
+            say(receipt.chat_id, receipt.sequence, receipt.message_id)
+for number in range(12):
+    threading.Thread(target=work, args=(number,)).start()
+""")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(500)]
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.read().splitlines(keepends=True)
+    acknowledged = [line.split() for line in lines if line.endswith("\n")]
+    store = opener()
+    for chat_id in ("c0", "c1", "c2"):
+        messages = store.read_messages(chat_id, after_sequence=0, max_messages=100_000).messages
+        assert [message.sequence for message in messages] == list(range(1, len(messages) + 1))
+        stored = {(str(message.sequence), message.message_id) for message in messages}
+        assert {(sequence, message_id) for chat, sequence, message_id in acknowledged if chat == chat_id} <= stored
+    assert send(store, new_message("c0")).sequence > 1
+
+
+def test_files_of_the_store_can_be_read_by_their_owner_alone(opener: Opener, tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        store = opener()
+        send(store)
+        with store.claim(new_token(), deadline=time.monotonic()):
+            pass
+    finally:
+        os.umask(old)
+    files = [*tmp_path.glob("chats.db*"), *(tmp_path / "locks").iterdir()]
+    assert {path.name for path in files} >= {"chats.db", "chats.db-wal", "chats.db-shm", "writer.lock", "tokens.lock"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {"0o600"}
+
+
+# -- several processes
+
+
+def test_sequences_have_no_gaps_over_three_processes(opener: Opener, child: Child) -> None:
+    program = """
+def work():
+    for step in range(40):
+        receipts.append(send(f"c{step % 2}"))
+receipts = []
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+for receipt in receipts: say(receipt.chat_id, receipt.sequence)
+store.close()
+"""
+    processes = [child(program) for _ in range(3)]
+    receipts = [line.split() for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    for chat_id in ("c0", "c1"):
+        given = sorted(int(sequence) for chat, sequence in receipts if chat == chat_id)
+        assert given == list(range(1, 241))
+    page = opener().read_messages("c0", after_sequence=0, max_messages=1000)
+    assert [message.sequence for message in page.messages] == list(range(1, 241))
+
+
+def test_a_token_held_by_another_process_is_freed_by_its_kill(opener: Opener, child: Child) -> None:
+    process = child("""
+with store.claim(ClientToken(scope="chat:c1", token="t1", fingerprint="f1"), deadline=time.monotonic()):
+    say("held")
+    time.sleep(600)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    store = opener()
+    with pytest.raises(Busy) as caught:
+        with store.claim(new_token(), deadline=time.monotonic() + 0.1):
+            pass
+    assert caught.value.field == "clientToken"
+    with store.claim(new_token("t2"), deadline=time.monotonic()):
+        pass
+    held = threading.Event()
+
+    def follow() -> None:
+        with store.claim(new_token(), deadline=time.monotonic() + 60):
+            held.set()
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    assert not held.is_set()
+    process.send_signal(signal.SIGKILL)
+    assert held.wait(SOON)
+    follower.join(SOON)
+
+
+def test_a_claim_in_two_stores_of_one_process_has_one_holder(opener: Opener) -> None:
+    first, second = opener(), opener()
+    with first.claim(new_token(), deadline=time.monotonic()):
+        with pytest.raises(Busy):
+            with second.claim(new_token(), deadline=time.monotonic()):
+                pass
+    with second.claim(new_token(), deadline=time.monotonic()):
+        pass
+
+
+@pytest.mark.parametrize("news", ["send()", "store.end_chat('c1', ended_by=None)"])
+def test_a_waiter_is_woken_by_another_process(opener: Opener, child: Child, news: str) -> None:
+    store = opener()
+    start(store, "c1")
+    start(store, "c2")
+    other = wait_in_thread(store, "c2", seconds=60)
+    waiters = [wait_in_thread(store, "c1", seconds=60) for _ in range(50)]
+    process = child(f"""
+sys.stdin.readline()
+{news}
+store.close()
+""")
+    process.communicate("go\n", timeout=60)
+    for waiter in waiters:
+        waiter.join(SOON)
+        assert not waiter.is_alive()
+    assert other.is_alive()
+    store.wake_all()
+    other.join(SOON)
+    assert not other.is_alive()
+
+
+def test_a_store_made_before_a_fork_works_after_it(opener: Opener, child: Child) -> None:
+    process = child("""
+assert threading.active_count() == 1
+assert not list(folder.iterdir())
+for number in range(2):
+    if os.fork() == 0:
+        try:
+            for _ in range(20):
+                with store.claim(ClientToken(scope="", token="t", fingerprint=""), deadline=time.monotonic() + 30):
+                    before = store.find_chat("c1")
+                    assert send().sequence == (before.last_sequence if before else 0) + 1
+            store.close()
+        except BaseException as error:
+            say(repr(error))
+        os._exit(0)
+os.wait(), os.wait()
+""")
+    assert process.communicate(timeout=60)[0] == ""
+    assert opener().find_chat("c1").last_sequence == 40
+
+
+# -- faults from below
+
+
+def test_a_full_disk_is_busy_and_the_store_works_again_when_there_is_room(opener: Opener, child: Child) -> None:
+    process = child("""
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+send(text="before")
+acknowledged = 1
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, most))
+refused = []
+def work():
+    global acknowledged
+    for _ in range(20):
+        try:
+            send(text="x" * 4000)
+        except Busy as error:
+            refused.append(error.retry_after_seconds)
+        else:
+            with lock: acknowledged += 1
+lock = threading.Lock()
+threads = [threading.Thread(target=work) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert refused and all(refused), refused
+assert store.find_chat("c1").last_sequence == acknowledged
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+assert send(text="after").sequence == acknowledged + 1
+store.close()
+say(acknowledged + 1)
+""")
+    answer = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert texts(opener())[-1] == "after"
+    assert len(texts(opener())) == int(answer)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_without_room_is_busy_until_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    store = open_chat_store(f"sqlite:///{small_disk}/chats.db", lock_folder=tmp_path / "locks")
+    try:
+        send(store)
+        ballast = small_disk / "ballast"
+        with pytest.raises(OSError, match="No space"):  # noqa: PT012 - fills what is left
+            with ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+        with pytest.raises(Busy):  # noqa: PT012 - the log may still have room for some
+            for _ in range(100):
+                send(store, new_message(text="x" * 4000))
+        acknowledged = store.find_chat("c1").last_sequence
+        assert len(texts(store)) == acknowledged
+        ballast.unlink()
+        assert send(store).sequence == acknowledged + 1
+    finally:
+        store.close()
+
+
+def test_another_program_that_holds_the_lock_makes_calls_busy_in_time(opener: Opener, tmp_path: Path) -> None:
+    store = opener(patience_seconds=0.3)
+    send(store)
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        begun = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            results = [pool.submit(send, store) for _ in range(8)]
+        assert [type(result.exception()) for result in results] == [Busy] * 8
+        with pytest.raises(Busy):
+            store.ping()
+        assert time.monotonic() - begun < SOON
+        assert texts(store) == ["test message"]
+    finally:
+        other.close()
+    eventually(lambda: _succeeds(lambda: send(store)))
+    assert len(texts(store)) == 2
+
+
+def test_a_process_that_stops_in_its_turn_makes_calls_busy_and_they_are_not_stored_later(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener(patience_seconds=0.2)
+    send(store, new_message(text="first"))
+    with turn_held(tmp_path):
+        with ThreadPoolExecutor(8) as pool:
+            results = [pool.submit(send, store, new_message(text="late")) for _ in range(8)]
+        assert [type(result.exception()) for result in results] == [Busy] * 8
+        assert texts(store) == ["first"]
+    eventually(lambda: _succeeds(lambda: send(store, new_message(text="second"))))
+    assert texts(store) == ["first", "second"]
+
+
+def test_closing_commits_what_waits(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    send(store)
+    with ThreadPoolExecutor(9) as pool:
+        with turn_held(tmp_path):
+            results = [pool.submit(send, store) for _ in range(8)]
+            eventually(lambda: store._writer.waiting == 7)  # and one in the writer's hand
+            closing = pool.submit(store.close)
+        closing.result(SOON)
+        assert sorted(result.result(SOON).sequence for result in results) == list(range(2, 10))
+
+
+def test_a_name_that_is_taken_harms_only_its_own_message(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    file = new_file()
+    send(store, new_message(files=(file,)))
+    with ThreadPoolExecutor(9) as pool:
+        with turn_held(tmp_path):
+            twice = pool.submit(send, store, new_message("c2", files=(file,), token=new_token(scope="chat:c2")))
+            results = [pool.submit(send, store) for _ in range(8)]
+            eventually(lambda: store._writer.waiting == 8)
+        assert isinstance(twice.exception(), Internal)
+        assert sorted(result.result(SOON).sequence for result in results) == list(range(2, 10))
+    assert store.find_chat("c2") is None
+    assert store.find_receipt(new_token(scope="chat:c2")) is None
+
+
+def test_a_database_that_is_damaged_while_it_is_served_is_busy(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    send(store)
+    store.close()
+    with (tmp_path / "chats.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(200_000))
+    with pytest.raises(Busy):
+        send(opener())
+
+
+def test_a_folder_that_is_missing_is_busy_and_works_when_it_is_there(tmp_path: Path) -> None:
+    store = open_chat_store(f"sqlite:///{tmp_path}/later/chats.db", lock_folder=tmp_path / "locks")
+    try:
+        for call in (lambda: send(store), lambda: store.find_chat("c1"), store.ping):
+            with pytest.raises(Busy):
+                call()
+        (tmp_path / "later").mkdir()
+        assert send(store).sequence == 1
+    finally:
+        store.close()
+
+
+def test_nothing_is_left_open_by_a_closed_store(opener: Opener, tmp_path: Path) -> None:
+    def use() -> None:
+        store = opener()
+        start(store)
+        with store.claim(new_token(), deadline=time.monotonic()):
+            pass
+        waiter = wait_in_thread(store, "c1", after=10**6)
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: (send(store), store.find_chat("c1")), range(64)))
+        store.close()
+        waiter.join(SOON)
+
+    use()  # the lock file of the tokens stays open, once
+    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    for _ in range(3):
+        use()
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert threading.active_count() == threads
+
+
+# -- versions
+
+
+def test_the_steps_lead_to_the_tables_that_the_code_uses(opener: Opener, tmp_path: Path) -> None:
+    opener().ping()
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    made = {
+        table: [
+            (name, kind, bool(required) and not key, bool(key))
+            for _, name, kind, required, _, key in connection.execute(f"PRAGMA table_info({table})")
+        ]
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    connection.close()
+    declared = {
+        table.name: [
+            (
+                column.name,
+                column.type.compile(),
+                not column.nullable and not column.primary_key,
+                column.primary_key,
+            )
+            for column in table.columns
+        ]
+        for table in METADATA.sorted_tables
+    }
+    assert made == declared
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    send(store)
+    store.close()
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    connection.execute("UPDATE schema_version SET version = ?", (NEWEST_VERSION + 1,))
+    connection.commit()
+    connection.close()
+    newer = opener()
+    for call in (newer.ping, lambda: send(newer), lambda: newer.find_chat("c1")):
+        with pytest.raises(UnusableDatabaseError, match="newer version of this program"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("made_by", "sentence"),
+    [
+        (lambda path: path.write_text("not a database at all, " * 100), "not an SQLite database"),
+        (lambda path: _other_program(path), "another program"),
+    ],
+    ids=["text", "other"],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_alone(
+    opener: Opener, tmp_path: Path, made_by: Callable[[Path], object], sentence: str
+) -> None:
+    path = tmp_path / "chats.db"
+    made_by(path)
+    before = path.read_bytes()
+    with pytest.raises(UnusableDatabaseError, match=sentence):
+        opener().ping()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://localhost/chats", "not in this version yet"),
+        ("postgresql+psycopg://localhost/chats", "not in this version yet"),
+        ("mysql://localhost/chats", "sqlite:///PATH"),
+        ("sqlite://", "name a file"),
+        ("sqlite:///:memory:", "name a file"),
+        ("sqlite:///chats.db?mode=ro", "nothing else"),
+        ("nonsense", "sqlite:///PATH"),
+        ("", "sqlite:///PATH"),
+    ],
+)
+def test_other_databases_are_refused_by_name(tmp_path: Path, url: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        open_chat_store(url, lock_folder=tmp_path)
+
+
+def test_a_path_with_odd_letters_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "ş #1 100%41"
+    folder.mkdir()
+    store = open_chat_store(f"sqlite:///{folder}/chats.db", lock_folder=tmp_path / "locks")
+    try:
+        send(store)
+    finally:
+        store.close()
+    assert (folder / "chats.db").stat().st_size
+
+
+def _other_program(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+
+
+def _succeeds(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except Busy:
+        return False
+    return True
