@@ -16,11 +16,11 @@ from spyne import Integer
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.envelope import MAX_ATTRIBUTES, XSI
 from webchat_soap.soap.types import NAMESPACE
-from webchat_soap.soap.versions import SOAP11
+from webchat_soap.soap.versions import SOAP11, SOAP12
 
 _NIL = f"{{{XSI}}}nil"
 _LOCATIONS = (f"{{{XSI}}}schemaLocation", f"{{{XSI}}}noNamespaceSchemaLocation")
-_ENCODING_STYLE = SOAP11.tag("encodingStyle")
+_HINTS = (*_LOCATIONS, SOAP11.tag("encodingStyle"), SOAP12.tag("encodingStyle"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ class OperationReader:
             elif child.get(_NIL, "").strip() in ("false", "0"):
                 del child.attrib[_NIL]
         for node in element.iter():
-            for name in (*_LOCATIONS, _ENCODING_STYLE):
+            for name in _HINTS:
                 if node.get(name) is not None:
                     del node.attrib[name]
 
