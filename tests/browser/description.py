@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import webchat_soap.soap.spyne_compat  # noqa: F401  (before Spyne)
 from webchat_soap.domain.description import ServiceDescription
 from webchat_soap.soap.describe import describe
 from webchat_soap.soap.protocol import make_transport
