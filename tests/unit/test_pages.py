@@ -47,10 +47,10 @@ def test_every_operation_stands_with_its_parameters_result_and_four_samples(tree
         assert operation.result.type_name in article.text_content()
         shown = [sample.text_content() for sample in article.xpath(".//details//pre/code")]
         assert shown == [
-            operation.request_soap11,
-            operation.response_soap11,
-            operation.request_soap12,
-            operation.response_soap12,
+            operation.request_soap11.strip(),
+            operation.response_soap11.strip(),
+            operation.request_soap12.strip(),
+            operation.response_soap12.strip(),
         ]
 
 
@@ -75,7 +75,7 @@ def test_the_snippets_hold_the_public_address(tree) -> None:
     assert f'Client("{BASE}/webchat?wsdl")' in python
     compile(python, "snippet", "exec")
     assert curl.startswith(f"curl -sS '{BASE}/webchat' ")
-    assert "<w:SendMessage>" in curl
+    assert "<SendMessage " in curl
 
 
 def test_links_are_relative_so_that_a_forged_host_bends_none(tree) -> None:

@@ -24,19 +24,20 @@ FAULT_SAMPLE = """\
   <soap:Body>
     <soap:Fault>
       <faultcode>soap:Client</faultcode>
-      <faultstring>ChatEnded: The chat 12345 has ended; start another one to go on.</faultstring>
+      <faultstring>ChatEnded: The chat 12345 has ended; open another one with StartChat.</faultstring>
       <detail>
         <WebchatFault xmlns="urn:webchat:v1">
           <code>ChatEnded</code>
-          <message>The chat 12345 has ended; start another one to go on.</message>
+          <message>The chat 12345 has ended; open another one with StartChat.</message>
           <retryable>false</retryable>
-          <requestId>0e6a3a52-5f3c-4c86-9a33-5d1d3d5d8a3e</requestId>
+          <requestId>5d41402abc4b2a76</requestId>
+          <field>CHATID</field>
         </WebchatFault>
       </detail>
     </soap:Fault>
   </soap:Body>
 </soap:Envelope>"""
-"""What a fault looks like (contract section 6); requestId is the service's to choose."""
+"""What a fault looks like (contract section 6)."""
 
 _TAG = re.compile(r"(<\?.*?\?>|<!--.*?-->|</?[^\s<>/]+(?:\s[^<>]*)?/?>)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""(\s[^\s=<>]+=)("[^"]*"|'[^']*')""")
