@@ -160,7 +160,9 @@ def _check(arguments: argparse.Namespace) -> int:
     _print_settings(effective)
     from webchat_soap import app, server
 
-    def folder(held: ExitStack) -> str:
+    held = ExitStack()
+
+    def folder() -> str:
         held.enter_context(server.hold_data_folder(settings.data_dir))
         app.check_files(settings)
         return f"{settings.data_dir} can be written, and no other service holds it."
@@ -174,8 +176,8 @@ def _check(arguments: argparse.Namespace) -> int:
         return f"{settings.bind} is free."
 
     failed = False
-    with ExitStack() as held:
-        for name, check in (("folder", lambda: folder(held)), ("database", database), ("port", port)):
+    with held:  # the folder stays held while the database is tried
+        for name, check in (("folder", folder), ("database", database), ("port", port)):
             try:
                 with _failures_told():
                     result, sentence = "OK", check()
