@@ -196,8 +196,12 @@ class SqliteChatStore:
             raise refusals.busy() from error
         finally:
             connection.close()
-            if self._closed:  # it was out while `close` emptied the pool
-                self._readers.dispose()
+            self._dispose_if_closed()
+
+    def _dispose_if_closed(self) -> None:
+        """A connection that was out while `close` emptied the pool would stay in it."""
+        if self._closed:
+            self._readers.dispose()
 
     def _connect_reader(self) -> sqlite3.Connection:
         return self._database.connect(read_only=True)
