@@ -40,7 +40,7 @@ def hostile_urls(port: int) -> Iterator[tuple[str, str]]:
 class ConnectRecord:
     """Every connect and every lookup that this process tries while the record is on.
 
-    An audit hook sees them whatever code makes them. It cannot be taken away again: so there is one, switched on and off.
+    An audit hook sees them whatever code makes them. It cannot be taken away again, so one is switched on and off.
     """
 
     def __init__(self) -> None:

@@ -211,7 +211,7 @@ def _parse_rule(text: str) -> AllowRule:
     if "*" in text:
         raise ValueError(f"{text!r} has a wildcard; write each host by its whole name, or a network as 10.0.0.0/8")
     if "%" in text or (text.endswith(":") and not text.endswith("::")):
-        raise ValueError(f"{text!r} has a zone or lacks its port; write files.example, files.example:8081 or 10.0.0.0/8")
+        raise ValueError(f"{text!r} has a zone or no port after its colon; write it as files.example:8081")
     if "/" in text:
         try:
             return AllowRule(network=parse_network(text))

@@ -22,9 +22,6 @@ from webchat_soap.domain.errors import Busy
 CHUNK_BYTES = 256 * 1024
 """Design: bytes are never held whole in memory, up to 256 KiB at a time."""
 
-_WRITE_BACK_BYTES = (
-    8 * 1024 * 1024
-)  # the disk begins to write this early, so that the store's fdatasync finds little left
 _RETRY_AFTER_SECONDS = 30  # room comes by the end of other uploads, or by the operator
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -39,7 +36,6 @@ class SpoolFile:
         """Bytes so far."""
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
-        self._written_back = 0
 
     def write(self, chunk: memoryview) -> None:
         """Append all of `chunk`. Busy when the disk has no room."""
@@ -51,8 +47,6 @@ class SpoolFile:
         except OSError as error:
             raise _translated(error) from error
         self.size += len(chunk)
-        if self.size - self._written_back >= _WRITE_BACK_BYTES:
-            self._begin_write_back()
 
     def sha256(self) -> str:
         """Lower-case hex of what has been written."""
@@ -67,14 +61,6 @@ class SpoolFile:
             os.close(descriptor)
         except OSError as error:
             raise _translated(error) from error
-
-    def _begin_write_back(self) -> None:
-        # On Linux this advice starts writing the dirty pages of the range and waits for nothing.
-        with contextlib.suppress(OSError, AttributeError):
-            os.posix_fadvise(
-                self._descriptor, self._written_back, self.size - self._written_back, os.POSIX_FADV_DONTNEED
-            )
-        self._written_back = self.size
 
 
 class Spool:
