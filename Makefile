@@ -39,7 +39,7 @@ help:
 	@echo 'make bench     the benchmarks, side by side with their peers'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make lock      write requirements/*.txt anew (needs uv)'
-	@echo 'make wsdl      write wsdl/webchat.wsdl anew'
+	@echo 'make wsdl      write wsdl/webchat.wsdl and its examples anew'
 	@echo 'make settings  print the table of settings for the README'
 	@echo 'make clean     remove the environment and caches (never the data folder)'
 	@echo
@@ -59,7 +59,8 @@ lint: python-fits $(TEST_STAMP)
 
 wsdl: python-fits $(RUN_STAMP)
 	@mkdir -p wsdl
-	$(BIN)/webchat-soap wsdl --url http://127.0.0.1:8000 > wsdl/webchat.wsdl.new
+	rm -f wsdl/examples/*.xml
+	$(BIN)/webchat-soap wsdl --url http://127.0.0.1:8000 --examples wsdl/examples > wsdl/webchat.wsdl.new
 	@mv wsdl/webchat.wsdl.new wsdl/webchat.wsdl
 
 settings: python-fits $(RUN_STAMP)

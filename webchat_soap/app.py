@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -211,15 +212,14 @@ def make_demo(settings: Settings) -> str | None:
         chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None)
         service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT)
         for name, family in _DEMO_FILES:
-            with package_files("webchat_soap").joinpath("demo", name).open("rb") as stream:
-                service.post_stream(
-                    chat_id=DEMO_CHAT,
-                    sender=Sender.AGENT,
-                    text=None,
-                    stream=stream,
-                    original_name=name,
-                    declared_type=family,
-                )
+            service.post_stream(
+                chat_id=DEMO_CHAT,
+                sender=Sender.AGENT,
+                text=None,
+                stream=io.BytesIO(package_files("webchat_soap").joinpath("demo", name).read_bytes()),
+                original_name=name,
+                declared_type=family,
+            )
     return DEMO_CHAT
 
 

@@ -136,6 +136,11 @@ def _wsdl(arguments: argparse.Namespace) -> int:
     from webchat_soap import app
 
     sys.stdout.buffer.write(app.wsdl_document(base_url))
+    if arguments.examples is not None:
+        with _failures_told():
+            arguments.examples.mkdir(parents=True, exist_ok=True)
+            for name, text in app.wsdl_examples().items():
+                (arguments.examples / name).write_text(text, encoding="utf-8")
     return 0
 
 
@@ -264,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
         "webchat-soap wsdl --url https://chat.example.com > webchat.wsdl",
     )
     wsdl.add_argument("--url", metavar="BASE", type=_base_url, help=_escaped(f"base URL: {BaseUrl().allowed}"))
+    wsdl.add_argument(
+        "--examples", metavar="FOLDER", type=Path, help="also write sample messages of every operation into this folder"
+    )
     _add_config(wsdl)
     demo = add(
         "demo",

@@ -12,7 +12,7 @@ import pytest
 import requests
 from lxml import etree
 
-from tests.contract.conftest import Service
+from tests.serving import Service
 
 SOAP11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP12 = "http://www.w3.org/2003/05/soap-envelope"

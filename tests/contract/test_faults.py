@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.contract.conftest import SAMPLES, Service, Soap
+from tests.serving import SAMPLES, Service, Soap
 
 
 def image() -> bytes:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.conftest import SAMPLES, Service, Soap, wait_until
 from tests.file_host import Connection, Request, head
+from tests.serving import SAMPLES, Service, Soap, wait_until
 
 FAMILIES = {
     "IMAGE": SAMPLES / "image",

@@ -11,7 +11,7 @@ import requests
 import zeep
 from lxml import etree
 
-from tests.contract.conftest import Service
+from tests.serving import Service
 from webchat_soap.app import wsdl_document, wsdl_examples
 from webchat_soap.settings import Settings
 from webchat_soap.soap import documentation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.file_host import FileHost
 from webchat_soap.app import create_app
 from webchat_soap.settings import load_settings
 
-SAMPLES = Path(__file__).parent.parent / "data" / "files"
+SAMPLES = Path(__file__).parent / "data" / "files"
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -54,15 +54,10 @@ class Service:
         return [path for path in (self.data / "files").rglob("*") if path.is_file()]
 
 
-@pytest.fixture(scope="session")
-def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A function that starts a service with WEBCHAT_ settings of its own; all stop at the end of the session."""
-    stops = []
-
-    def start(**settings: str) -> Service:
-        data = tmp_path_factory.mktemp("service")
-        host = FileHost()
-        host.__enter__()
+@contextmanager
+def serving(data: Path, **settings: str) -> Iterator[Service]:
+    """The application on a free port, with settings of its own (`MAX_TEXT="10"`), until the context is left."""
+    with FileHost() as host:
         environ = {
             "WEBCHAT_DATA_DIR": str(data),
             "WEBCHAT_FETCH_ALLOW": f"127.0.0.1:{host.port}",
@@ -72,26 +67,14 @@ def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-
-        def stop() -> None:
+        try:
+            yield Service(url=f"http://127.0.0.1:{server.server_port}", host=host, data=data)
+        finally:
             app.wake_all()
             server.shutdown()
             thread.join()
             server.server_close()
             app.close()
-            host.__exit__(None, None, None)
-
-        stops.append(stop)
-        return Service(url=f"http://127.0.0.1:{server.server_port}", host=host, data=data)
-
-    yield start
-    for stop in stops:
-        stop()
-
-
-@pytest.fixture(scope="session")
-def service(start_service: Any) -> Service:
-    return start_service()
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -131,15 +114,3 @@ class Soap:
         else:
             assert side in ("Client", "Server")
         return typed
-
-
-@pytest.fixture(scope="session", params=["WebchatSoap11", "WebchatSoap12"])
-def soap(request: pytest.FixtureRequest, service: Service) -> Soap:
-    """One text for both versions: every test that takes this runs over SOAP 1.1 and over SOAP 1.2."""
-    return Soap(f"{service.address}?wsdl", request.param)
-
-
-@pytest.fixture
-def chat_id() -> str:
-    """A CHATID of this test's own."""
-    return f"test-{uuid.uuid4()}"
