@@ -32,6 +32,7 @@ from tests.unit.test_chat_store import (
 from webchat_soap.domain.chat import ChatUsage
 from webchat_soap.domain.errors import Busy, Internal
 from webchat_soap.stores import UnusableDatabaseError, open_chat_store, sqlite_url
+from webchat_soap.stores.claims import claims_in
 from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
 from webchat_soap.stores.sqlite import SqliteChatStore
 
@@ -220,6 +221,21 @@ def test_a_claim_in_two_stores_of_one_process_has_one_holder(opener: Opener) -> 
                 pass
     with second.claim(new_token(), deadline=time.monotonic()):
         pass
+
+
+def test_nothing_is_kept_of_tokens_that_are_free_again(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+
+    def work(number: int) -> None:
+        try:
+            with store.claim(new_token(f"t{number % 5}"), deadline=time.monotonic() + 0.01 * (number % 3)):
+                time.sleep(0.001)
+        except Busy:
+            pass
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, range(400)))
+    assert claims_in(tmp_path / "locks").held == 0
 
 
 @pytest.mark.parametrize("news", ["send()", "store.end_chat('c1', ended_by=None)"])
