@@ -143,8 +143,10 @@ class GroupWriter:
                 self._fail(first, batch, error)
             for request in batch:
                 request.answered.release()
-            if moved:
+            try:
                 self._announce(moved)
+            except Exception:  # what is stored is answered; who waits for it has a timeout
+                _LOG.exception("nobody was told of %d chats that moved", len(moved))
         self._let_go()
 
     def _commit(self, first: _Request, batch: list[_Request]) -> Mapping[str, tuple[int, bool]]:
