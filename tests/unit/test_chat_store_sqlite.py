@@ -31,7 +31,8 @@ from tests.unit.test_chat_store import (
 )
 from webchat_soap.domain.chat import ChatUsage
 from webchat_soap.domain.errors import Busy, Internal
-from webchat_soap.stores import UnusableDatabaseError, open_chat_store
+from webchat_soap.stores import UnusableDatabaseError, open_chat_store, sqlite_url
+from webchat_soap.stores.claims import claims_in
 from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
 from webchat_soap.stores.sqlite import SqliteChatStore
 
@@ -222,6 +223,21 @@ def test_a_claim_in_two_stores_of_one_process_has_one_holder(opener: Opener) -> 
         pass
 
 
+def test_nothing_is_kept_of_tokens_that_are_free_again(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+
+    def work(number: int) -> None:
+        try:
+            with store.claim(new_token(f"t{number % 5}"), deadline=time.monotonic() + 0.01 * (number % 3)):
+                time.sleep(0.001)
+        except Busy:
+            pass
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, range(400)))
+    assert claims_in(tmp_path / "locks").held == 0
+
+
 @pytest.mark.parametrize("news", ["send()", "store.end_chat('c1', ended_by=None)"])
 def test_a_waiter_is_woken_by_another_process(opener: Opener, child: Child, news: str) -> None:
     store = opener()
@@ -336,8 +352,8 @@ def test_a_disk_without_room_is_busy_until_there_is_room(small_disk: Path, tmp_p
 
 
 def test_another_program_that_holds_the_lock_makes_calls_busy_in_time(opener: Opener, tmp_path: Path) -> None:
+    send(opener())
     store = opener(patience_seconds=0.3)
-    send(store)
     other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -358,8 +374,8 @@ def test_another_program_that_holds_the_lock_makes_calls_busy_in_time(opener: Op
 def test_a_process_that_stops_in_its_turn_makes_calls_busy_and_they_are_not_stored_later(
     opener: Opener, tmp_path: Path
 ) -> None:
-    store = opener(patience_seconds=0.2)
-    send(store, new_message(text="first"))
+    send(opener(), new_message(text="first"))
+    store = opener(patience_seconds=0.3)
     with turn_held(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             results = [pool.submit(send, store, new_message(text="late")) for _ in range(8)]
@@ -520,9 +536,9 @@ def test_other_databases_are_refused_by_name(tmp_path: Path, url: str, sentence:
 
 
 def test_a_path_with_odd_letters_is_taken_as_it_is(tmp_path: Path) -> None:
-    folder = tmp_path / "ş #1 100%41"
+    folder = tmp_path / "ş #1 100%41?x=1"
     folder.mkdir()
-    store = open_chat_store(f"sqlite:///{folder}/chats.db", lock_folder=tmp_path / "locks")
+    store = open_chat_store(sqlite_url(folder / "chats.db"), lock_folder=tmp_path / "locks")
     try:
         send(store)
     finally:

@@ -53,6 +53,11 @@ class TokenClaims:
         self._queues: dict[int, deque[threading.Lock]] = {}
         """By place: its holder's followers, in order of coming. A place without an entry is free."""
 
+    @property
+    def held(self) -> int:
+        """Tokens held or waited for in this process."""
+        return len(self._queues)
+
     @contextmanager
     def hold(self, token: ClientToken, *, deadline: float) -> Iterator[None]:
         """ChatStore.claim."""

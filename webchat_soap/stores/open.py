@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -21,6 +22,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file, whatever letters its path holds."""
+    return f"sqlite:///{quote(str(path))}"
+
+
 def open_chat_store(
     url: str,
     *,
@@ -29,6 +35,8 @@ def open_chat_store(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> SqliteChatStore:
     """The ChatStore behind `sqlite:///relative.db` or `sqlite:////absolute.db`. ValueError for any other URL.
+
+    The path is percent-encoded where it holds `%` or `?`; see `sqlite_url`.
 
     Nothing is opened before the first call. The database's folder must exist; `lock_folder`, on a local disk and the
     same for all processes on this database, is made where it is missing. `patience_seconds` bounds how long a call
