@@ -298,6 +298,16 @@ def test_endless_interim_answers_are_cut_by_their_size(host: FileHost) -> None:
     assert "headers" in error.message
 
 
+@pytest.mark.parametrize("value", ["multipart/mixed", "multipart/form-data; boundary=x", "message/rfc822"])
+def test_a_strange_content_type_does_no_harm(host: FileHost, value: str) -> None:
+    assert fetch(host.serve("/a", b"abc", content_type=value)) == b"abc"
+
+
+def test_hostile_headers_are_not_logged(host: FileHost, caplog) -> None:
+    refusal(host.answer("/a?signature=secret", b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\nabc"))
+    assert caplog.records == []
+
+
 def test_odd_but_harmless_headers_do_no_harm(host: FileHost) -> None:
     answer = head(
         "HTTP/1.1 200 OK",
@@ -610,6 +620,16 @@ def test_an_unknown_issuer_is_refused_unless_the_operator_trusts_it() -> None:
         error = refusal(host.serve("/a", b"x"), policy=replace(PATIENT, ca_file=None))
         assert isinstance(error, DownloadFailed)
         assert "WEBCHAT_FETCH_CA_FILE" in error.message
+
+
+def test_certificates_that_cannot_be_read_are_told_at_the_start(tmp_path) -> None:
+    guard = UrlGuard(AddressPolicy())
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    for name in ("missing.pem", "empty.pem"):
+        downloader = Downloader(guard, replace(PATIENT, ca_file=tmp_path / name))
+        with pytest.raises(ValueError, match="WEBCHAT_FETCH_CA_FILE"):
+            downloader.load_certificates()
+    Downloader(guard, PATIENT).load_certificates()
 
 
 def test_https_to_a_host_that_speaks_plain_http_is_told(host: FileHost) -> None:

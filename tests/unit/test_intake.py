@@ -237,6 +237,13 @@ def test_a_stream_that_breaks_leaves_nothing_and_its_error_goes_through(house: H
     assert house.spooled() == []
 
 
+def test_a_streams_name_is_cleaned_before_it_is_used(house: House) -> None:
+    with house.intake.receive(
+        io.BytesIO(b"IMAGE"), original_name="C:\\x\\\u202egnp.a\n", declared_type=None
+    ) as checked:
+        assert checked.original_name == "gnp.a"
+
+
 def test_a_failed_download_leaves_nothing(house: House) -> None:
     url = house.host.answer("/a", head("HTTP/1.1 200 OK", "Content-Length: 900") + b"IMAGE")
     with pytest.raises(DownloadFailed) as caught, house.fetch(url, declared=FileType.IMAGE):

@@ -94,6 +94,10 @@ class Downloader:
             http_status=answer.status,
         )
 
+    def load_certificates(self) -> None:
+        """Read what https trusts now, which else happens at the first https URL. ValueError with a sentence."""
+        self._tls_context()
+
     def _tls_context(self) -> ssl.SSLContext:
         with self._tls_lock:  # made once and late: it reads files, and only workers need it
             if self._tls is None:
@@ -107,7 +111,12 @@ def _make_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     if context.cert_store_stats()["x509_ca"] == 0 and not paths.cafile and not paths.capath:
         context.load_verify_locations(certifi.where())  # a system without certificates, such as a slim container
     if ca_file is not None:
-        context.load_verify_locations(ca_file)
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(
+                f"WEBCHAT_FETCH_CA_FILE: {ca_file} is no readable file of PEM certificates ({error})"
+            ) from error
     return context
 
 

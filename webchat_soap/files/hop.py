@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.errors import MultipartInvariantViolationDefect, NoBoundaryInMultipartDefect, StartBoundaryNotFoundDefect
 from typing import Any
 
 import requests
@@ -34,6 +35,8 @@ from webchat_soap.files.guard import Target
 _MAX_HEAD_BYTES = 64 * 1024  # four times what common servers send at most; http.client would take 100 lines of 64 KiB
 _READ_BUFFER_BYTES = 16 * 1024  # a TLS record; larger reads go past it into the caller's buffer
 _MAX_ADDRESSES_TRIED = 6  # hosts with more are up or down as a whole
+
+_MULTIPART_DEFECTS = (StartBoundaryNotFoundDefect, MultipartInvariantViolationDefect, NoBoundaryInMultipartDefect)
 
 _FOREIGN = (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError)
 """What requests, urllib3, http.client, ssl, socket and idna raise; UnicodeError and ssl.SSLError are among them."""
@@ -93,7 +96,8 @@ class Hop:
             self._failure = self._failed("could not be reached in time")
         else:
             self._failure = self._failed("refuses the connection or cannot be reached")
-        raise last_error or TimeoutError
+        # Not the error itself: urllib3 passes over a reset while it sends, and would go on without a socket.
+        raise http.client.NotConnected from last_error
 
     def use(self, connected: socket.socket) -> BoundedSocket:
         """Take the socket, its handshake done, and give http.client one that keeps to the deadlines."""
@@ -116,7 +120,7 @@ class Hop:
 
     def make_response(self, sock: Any, *arguments: Any, **named: Any) -> http.client.HTTPResponse:  # noqa: ANN401
         """Stands in for http.client's response_class, to keep the response that reads from our socket."""
-        self.response = http.client.HTTPResponse(sock, *arguments, **named)
+        self.response = _Response(sock, *arguments, **named)
         return self.response
 
     def send(self, data: Any) -> None:  # noqa: ANN401
@@ -237,6 +241,15 @@ class _BoundedReader(io.RawIOBase):
         return self._hop.receive_into(buffer)
 
 
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        super().begin()
+        # The parser stops at a line it cannot read, and the headers after it, lengths too, would be lost. It also looks
+        # for the parts of a multipart body, which says nothing of the headers.
+        if not all(isinstance(defect, _MULTIPART_DEFECTS) for defect in self.headers.defects):
+            raise http.client.HTTPException("a header line that is none")
+
+
 class _PlainConnection(HTTPConnection):
     def __init__(self, *arguments: Any, hop: Hop, **named: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **named)
@@ -350,9 +363,6 @@ def open_hop(
             response = hop.response
             if response is None:
                 raise http.client.ResponseNotReady
-            if response.headers.defects:
-                # The parser stops at a line it cannot read, and the headers after it, lengths too, would be lost.
-                raise http.client.HTTPException("a header line that is none")
         hop.begin_body()
         yield Answer(status=response.status, headers=response.headers, body=response.fp), hop
         answered.close()  # kept until here: urllib3's response closes the body when nobody holds it any more

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from webchat_soap.domain.chat import FileLimit
+from webchat_soap.domain.details import clean_original_name
 from webchat_soap.domain.errors import Busy, EmptyFile, FileTooLarge
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, ProvedType
 from webchat_soap.files.download import Downloader
@@ -91,7 +92,12 @@ class FileIntake:
                 if file.size + len(chunk) > limit:
                     raise _too_large(limit, file.size + len(chunk))
                 file.write(memoryview(chunk))
-            yield self._checked(file, declared=declared_type, original_name=original_name, max_bytes=max_bytes)
+            yield self._checked(
+                file,
+                declared=declared_type,
+                original_name=clean_original_name(original_name),
+                max_bytes=max_bytes,
+            )
 
     def file_limits(self) -> tuple[FileLimit, ...]:
         """One per family, in the contract's order, with the media types it takes."""
