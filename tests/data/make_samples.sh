@@ -27,11 +27,11 @@ convert "$work/base.png" -strip -quality 80 -interlace JPEG -set comment 'progre
 convert -delay 20 "$work/base.png" \( "$work/base.png" -flip \) -loop 0 picture.gif
 convert "$work/base.png" -strip -quality 80 lossy.webp
 convert "$work/base.png" -strip -define webp:lossless=true lossless.webp
-convert -delay 20 "$work/base.png" \( "$work/base.png" -flip \) -loop 0 animated.webp
+av -f lavfi -i testsrc=size=24x16:rate=4:duration=0.5 -c:v libwebp_anim -quality 50 animated.webp
 convert "$work/base.png" -strip -type TrueColor BMP3:picture.bmp
 convert "$work/base.png" -strip -colors 8 -compress none BMP3:palette.bmp
 convert "$work/base.png" -strip -compress zip picture.tiff
-convert "$work/base.png" -strip -endian MSB -compress none bigendian.tiff
+convert "$work/base.png" -strip -define tiff:endian=msb -compress none bigendian.tiff
 heif-enc -q 50 "$work/base.png" -o picture.heic >/dev/null
 av -i "$work/base.png" -pix_fmt yuv420p -c:v libaom-av1 -still-picture 1 -frames:v 1 picture.avif
 
@@ -73,7 +73,12 @@ cat >"$work/slides.fodp" <<'X'
 <?xml version="1.0" encoding="UTF-8"?>
 <office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" xmlns:svg="urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0" office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.presentation"><office:body><office:presentation><draw:page draw:name="one"><draw:frame svg:x="2cm" svg:y="2cm" svg:width="10cm" svg:height="3cm"><draw:text-box><text:p>A small slide</text:p></draw:text-box></draw:frame></draw:page></office:presentation></office:body></office:document>
 X
-mkdir -p "$work/out"
+mkdir -p "$work/out" "$work/profile/user"
+# Without thumbnails, which would double the documents (the PPT gets one all the same).
+cat >"$work/profile/user/registrymodifications.xcu" <<'X'
+<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry"><item oor:path="/org.openoffice.Office.Common/Save/Document"><prop oor:name="GenerateThumbnail" oor:op="fuse"><value>false</value></prop></item></oor:items>
+X
 cp "$work/text.txt" utf8.txt
 iconv -f UTF-8 -t UTF-16LE "$work/text.txt" | { printf '\377\376'; cat; } >utf16.txt
 iconv -f UTF-8 -t CP1254 "$work/text.txt" >windows1254.txt

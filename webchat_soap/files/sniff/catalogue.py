@@ -81,4 +81,4 @@ def milliseconds(units: float, units_per_second: float) -> int | None:
     if not 0 < units < float("inf") or not 0 < units_per_second < float("inf"):
         return None
     length = units * 1000 / units_per_second
-    return round(length) if 0 < length <= MAX_DURATION_MILLISECONDS else None
+    return max(1, round(length)) if length <= MAX_DURATION_MILLISECONDS else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from webchat_soap.files.sniff.reader import Reader
 
 _TOP_LEVEL = frozenset(
-    b"ftyp moov mdat moof mfra sidx styp free skip wide meta uuid udta pnot PICT prft emsg ssix pdin mpvd sefd idat".split()
+    b"ftyp moov mdat moof mfra sidx styp free skip wide meta idat uuid udta pnot PICT prft emsg ssix pdin mpvd".split()
 )
 _OLD_QUICKTIME = frozenset((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
 """QuickTime files older than ftyp begin with one of these."""

@@ -10,8 +10,8 @@ MAX_READ_BYTES = 4 * 1024 * 1024
 """The most that one read returns: above the biggest table that a sniffer takes whole (a ZIP's central directory)."""
 _WINDOW_BYTES = 4 * 1024
 """Small reads close to one another are served from one system call; a bigger window makes far jumps dearer."""
-_MAX_READS = 1_000_000
-"""About a second of work. The most that an honest file was seen to need is a twentieth of it."""
+_MAX_READS = 400_000
+"""About half a second of work. A GIF or PNG of a hundred MiB, the most splintered honest files, needs less."""
 _SPARE_BYTES = 256 * 1024 * 1024
 _MAX_PASSES = 8
 """Bytes read may be these passes over the file and some to spare; honest files need two passes."""

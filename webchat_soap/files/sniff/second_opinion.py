@@ -47,7 +47,7 @@ def refuse_on_second_opinion(reader: Reader, found: Found) -> None:
     try:
         named = libmagic.from_buffer(reader.at(0, _HEAD_BYTES))
     except Exception:
-        # Whatever trips libmagic, it has then no opinion; python-magic and Debian's binding differ in their error classes.
+        # Whatever trips libmagic, it has then no opinion; the error class differs between the bindings for it.
         return
     # A document in a ZIP may be called a plain ZIP.
     if named in _ACTIVE and not (named == "application/zip" and proved.content_type.startswith(_ZIP_DOCUMENTS)):

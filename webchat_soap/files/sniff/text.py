@@ -31,7 +31,7 @@ def sniff_rtf(reader: Reader) -> Found | None:
     if head[:5] != b"{\\rtf" or (head[5:6].isalpha()):
         return None
     tail = reader.at(max(0, reader.size - _RTF_END_WITHIN_BYTES), _RTF_END_WITHIN_BYTES)
-    if b"}" not in tail:
+    if not tail.rstrip(b"\0\t\n\r\x1a ").endswith(b"}"):
         raise cut_short(RTF, "its closing brace is missing")
     if holds_markup(reader.at(0, 1024)):
         raise never_taken("text/html", "HTML that begins like RTF")
@@ -90,22 +90,20 @@ def _is_utf16(reader: Reader, encoding: str) -> bool:
 
 
 def _is_bytes_text(reader: Reader) -> bool:
+    """UTF-8, or else Windows-1252 or 1254: a second pass, since nearly all text is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     opening = _Opening()
-    is_utf8 = is_windows = True
-    for offset, chunk in reader.chunks(0, reader.size):
-        if _has_controls(chunk):
-            return False
-        if is_utf8:
-            try:
-                opening.add(decoder.decode(chunk, final=offset + len(chunk) >= reader.size))
-            except UnicodeError:
-                is_utf8 = False
-        if not is_utf8:
+    try:
+        for offset, chunk in reader.chunks(0, reader.size):
+            if _has_controls(chunk):
+                return False
+            opening.add(decoder.decode(chunk, final=offset + len(chunk) >= reader.size))
+    except UnicodeError:
+        opening = _Opening()
+        for _, chunk in reader.chunks(0, reader.size):
+            if len(chunk.translate(None, _CONTROLS + _UNDEFINED)) != len(chunk):
+                return False
             opening.add(chunk.decode("latin-1"))
-        is_windows = is_windows and len(chunk.translate(None, _UNDEFINED)) == len(chunk)
-        if not is_utf8 and not is_windows:
-            return False
     opening.check()
     return True
 
