@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,7 +33,7 @@ from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, ProvedT
 from webchat_soap.domain.ports import Intake
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
-from webchat_soap.files.intake import FileIntake
+from webchat_soap.files.intake import FileIntake, Prove
 from webchat_soap.files.spool import Spool, sweep_spool
 
 LIMITS = {FileType.DOCUMENT: 4000, FileType.IMAGE: 1000, FileType.AUDIO: 2000, FileType.VIDEO: 3000}
@@ -61,7 +62,15 @@ def a_file(family: str, size: int) -> bytes:
 class House:
     """An intake over a real host and a real folder."""
 
-    def __init__(self, host: FileHost, spool_root: Path, *, max_fetches: int = 64) -> None:
+    def __init__(
+        self,
+        host: FileHost,
+        spool_root: Path,
+        *,
+        max_fetches: int = 64,
+        limits: dict[FileType, int] = LIMITS,
+        prove: Prove | None = None,
+    ) -> None:
         self.host = host
         self.spool_root = spool_root
         self.prover = Prover()
@@ -70,9 +79,9 @@ class House:
             guard=guard,
             downloader=Downloader(guard, FetchPolicy()),
             spool=Spool(spool_root),
-            prove=self.prover,
+            prove=prove or self.prover,
             content_types=lambda file_type: (f"{file_type.lower()}/any",),
-            max_file_bytes=LIMITS,
+            max_file_bytes=limits,
             max_fetches=max_fetches,
         )
 
@@ -207,19 +216,41 @@ def test_a_cap_lowers_the_limit_and_never_raises_it(
 
 def test_a_stream_larger_than_a_chunk_is_read_piece_by_piece(tmp_path: Path) -> None:
     class Pieces(io.BytesIO):
-        longest = 0
-
         def read(self, size: int | None = -1) -> bytes:
             assert size is not None
             assert 0 < size <= 256 * 1024
             return super().read(min(size, 100_000))
 
     with FileHost() as host:
-        house = House(host, tmp_path)
-        house.intake._max_file_bytes[FileType.VIDEO] = 10_000_000
+        house = House(host, tmp_path, limits=dict.fromkeys(FileType, 10_000_000))
         data = a_file("VIDEO", 3_000_000)
         with house.intake.receive(Pieces(data), original_name=None, declared_type=FileType.VIDEO) as checked:
             assert checked.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 67108864", "Transfer-Encoding: chunked", "X-None: x"])
+def test_a_large_download_is_never_held_in_memory(tmp_path: Path, framing: str) -> None:
+    piece = a_file("VIDEO", 65536)
+
+    def send(connection: Connection, request: Request) -> None:
+        connection.send(head("HTTP/1.1 200 OK", framing))
+        for _ in range(1024):
+            connection.send(b"10000\r\n" + piece + b"\r\n" if "chunked" in framing else piece)
+        connection.send(b"0\r\n\r\n" if "chunked" in framing else b"")
+
+    def prove(path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+        return ProvedType(file_type=FileType.VIDEO, content_type="video/mp4", extension="mp4")
+
+    with FileHost() as host:
+        house = House(host, tmp_path, limits=dict.fromkeys(FileType, 64 * 1024 * 1024), prove=prove)
+        url = host.script("/a", send)
+        tracemalloc.start()
+        try:
+            with house.fetch(url, declared=FileType.VIDEO) as checked:
+                assert checked.size == 64 * 1024 * 1024
+                assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_stream_that_breaks_leaves_nothing_and_its_error_goes_through(house: House) -> None:
