@@ -142,6 +142,7 @@ ODD_BUT_HONEST: dict[str, tuple[bytes, str]] = {
         hostile.jpeg_with_comment(b'<?xpacket?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>'),
         "image/jpeg",
     ),
+    "a GIF that forgot its trailer": (hostile.sample("image/picture.gif")[:-1], "image/gif"),
     "a PDF with junk before it": (b"\n\n junk\n" + PDF, "application/pdf"),
     "a PDF with 1,000 bytes of junk before it": (b"x" * 1000 + PDF, "application/pdf"),
     "a PDF with junk behind it": (PDF + b"\r\n" + b"x" * 1000, "application/pdf"),
@@ -343,6 +344,10 @@ NEVER: dict[str, tuple[bytes, str | None]] = {
     "a locked Office document": (hostile.ole("EncryptionInfo", "EncryptedPackage"), "application/x-ole-storage"),
     "a DOC with macros": (hostile.ole("WordDocument", "1Table", storages=("Macros",)), "application/msword"),
     "an XLS with macros": (hostile.ole("Workbook", storages=("_VBA_PROJECT_CUR",)), "application/vnd.ms-excel"),
+    "a PPT with macros": (
+        hostile.sample("document/slides.ppt") + bytes.fromhex("1f00ff0314000000020000040c0000000100000001000000"),
+        "application/vnd.ms-powerpoint",
+    ),
     "an OLE file of two kinds": (hostile.ole("WordDocument", "Workbook"), "application/x-ole-storage"),
     "a TIFF whose pages go in a circle": (hostile.huge_tiff_circle(), "image/tiff"),
     "text with control characters": (b"hello\x01\x02 world", None),

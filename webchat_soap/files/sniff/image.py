@@ -110,8 +110,11 @@ def sniff_gif(reader: Reader) -> Found | None:
     width, height, flags = struct.unpack("<HHB", reader.exactly(6, 5))
     proved = sized(GIF, width, height)
     offset = 13 + _colour_table_bytes(flags)
-    blocks = 0
+    blocks = pictures = 0
     while blocks < _MAX_GIF_BLOCKS:
+        if offset == reader.size and pictures:
+            # Seen in the wild (Python's own IDLE icons): all pictures whole, but no trailer.
+            return Found(proved=proved, end=offset)
         blocks += 1
         introducer = reader.exactly(offset, 1)
         if introducer == b";":
@@ -120,6 +123,7 @@ def sniff_gif(reader: Reader) -> Found | None:
             offset += 2
         elif introducer == b",":
             offset += 11 + _colour_table_bytes(reader.exactly(offset + 9, 1)[0])
+            pictures += 1
         elif introducer == b"\0":  # Stray empty blocks are common, and every decoder skips them.
             offset += 1
             continue

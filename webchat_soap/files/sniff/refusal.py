@@ -44,7 +44,8 @@ def never_taken(detected_type: str, what: str) -> UnsupportedFileType:
 def unknown() -> UnsupportedFileType:
     """The bytes prove nothing on the list."""
     return UnsupportedFileType(
-        "The file's bytes prove none of the types that this service takes; send one of the types that GetLimits lists."
+        "The file's bytes prove none of the types that this service takes; send one of the types that GetLimits lists "
+        "(and text in UTF-8)."
     )
 
 
