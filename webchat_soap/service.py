@@ -269,7 +269,7 @@ class ChatService:
                 declared_type=details.declared_type,
                 detected_type=f"{source.file_type} ({source.content_type})",
             )
-        limit = next(limit for limit in self._intake.file_limits() if limit.file_type is source.file_type)
+        limit = {limit.file_type: limit for limit in self._intake.file_limits()}[source.file_type]
         if source.content_type not in limit.content_types:
             raise UnsupportedFileType(
                 f"Files of type {source.content_type} are no longer taken.", detected_type=source.content_type

@@ -24,7 +24,7 @@ _SETTINGS: Final = (
 )
 
 
-class UnusableDatabaseError(Exception):
+class UnusableDatabaseError(ValueError):
     """The file is not a database that this version can use; the sentence says why and what to do. For the operator."""
 
 
