@@ -263,9 +263,13 @@ def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStor
         total_seconds=settings.fetch_total_seconds,
         ca_file=settings.fetch_ca_file,
     )
+    downloader = Downloader(guard, policy)
+    if settings.fetch_ca_file is not None:
+        # A file that cannot be read is to stop the start, not the first upload over https.
+        downloader.load_certificates()
     intake = FileIntake(
         guard=guard,
-        downloader=Downloader(guard, policy),
+        downloader=downloader,
         spool=Spool(settings.data_dir / "spool"),
         prove=prove,
         content_types=content_types,

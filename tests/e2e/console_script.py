@@ -68,7 +68,7 @@ def until(condition: object, *, seconds: float, what: str) -> None:
 class Running:
     """`webchat-soap serve` on a data folder."""
 
-    def __init__(self, data: Path, *, port: int | None = None, **settings: str) -> None:
+    def __init__(self, data: Path, *, port: int | None = None, flags: tuple[str, ...] = (), **settings: str) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"{data.name}-{self.port}.log"
@@ -76,7 +76,9 @@ class Running:
         environ |= {f"WEBCHAT_{name}": value for name, value in settings.items()}
         environ |= {"WEBCHAT_DATA_DIR": str(data), "WEBCHAT_BIND": f"127.0.0.1:{self.port}"}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([SCRIPT, "serve"], env=environ, stdout=log, stderr=log, cwd=data.parent)
+            self.process = subprocess.Popen(
+                [SCRIPT, "serve", *flags], env=environ, stdout=log, stderr=log, cwd=data.parent
+            )
 
     def wait(self, *, seconds: float = 30) -> Running:
         """Return once it answers."""
@@ -106,9 +108,9 @@ class Running:
 
 
 @contextmanager
-def running(data: Path, **settings: str) -> Iterator[Running]:
+def running(data: Path, *, port: int | None = None, flags: tuple[str, ...] = (), **settings: str) -> Iterator[Running]:
     """A service that answers, stopped when the context is left."""
-    service = Running(data, **settings)
+    service = Running(data, port=port, flags=flags, **settings)
     try:
         yield service.wait()
     finally:

@@ -145,8 +145,10 @@ def test_after_a_kill_of_the_parent_in_the_middle_of_50_uploads_nothing_acknowle
 def invalid_requests(numbers: Iterator[int]) -> Iterator[tuple[str, str]]:
     """Different invalid requests, each with a word of its own that must not turn up in anybody else's fault."""
     shapes = (
-        ("<SendMessage xmlns='urn:webchat:v1'><CHATID>{word}</CHATID>"
-        '<fileDetails>{{"{word}": 1}}</fileDetails></SendMessage>'),
+        (
+            "<SendMessage xmlns='urn:webchat:v1'><CHATID>{word}</CHATID>"
+            '<fileDetails>{{"{word}": 1}}</fileDetails></SendMessage>'
+        ),
         "<SendMessage xmlns='urn:webchat:v1'><{word}>x</{word}></SendMessage>",
         "<GetMessages xmlns='urn:webchat:v1'><CHATID>a</CHATID><maxMessages>{word}</maxMessages></GetMessages>",
         "<GetMessages xmlns='urn:webchat:v1'><CHATID {word}='x'>a</CHATID></GetMessages>",
