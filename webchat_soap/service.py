@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import BoundedSemaphore
 from typing import BinaryIO
@@ -241,7 +241,7 @@ class ChatService:
         """The checked file in the store; taken out again when what follows fails."""
         name = self._new_name(checked.proved.extension)
         stored = StoredFile(
-            file_id=name[9:45],
+            file_id=_file_id(name),
             name=name,
             original_name=checked.original_name or name,
             file_type=checked.proved.file_type,
@@ -286,18 +286,7 @@ class ChatService:
         except FileNotFoundError:
             raise _gone(details) from None
         with self._removed_on_failure(name):
-            yield StoredFile(
-                file_id=name[9:45],
-                name=name,
-                original_name=details.original_name or name,
-                file_type=source.file_type,
-                content_type=source.content_type,
-                size=source.size,
-                sha256=source.sha256,
-                width=source.width,
-                height=source.height,
-                duration_milliseconds=source.duration_milliseconds,
-            )
+            yield replace(source, file_id=_file_id(name), name=name, original_name=details.original_name or name)
 
     @contextmanager
     def _removed_on_failure(self, name: str) -> Iterator[None]:
@@ -321,6 +310,11 @@ class ChatService:
     def _claim(self, token: ClientToken | None, caller: Caller) -> Iterator[None]:
         with nullcontext() if token is None else self._chats.claim(token, deadline=caller.deadline):
             yield
+
+
+def _file_id(name: str) -> str:
+    """The UUID in a stored name."""
+    return name.partition("-")[2].partition(".")[0]
 
 
 def _gone(details: FileDetails) -> DownloadFailed:
