@@ -103,17 +103,22 @@ class Deadlines:
         while True:
             self._needed.wait()
             time.sleep(self.SWEEP_SECONDS)
-            now = time.monotonic()
-            for exchange, deadline in list(self._watched.items()):
-                if deadline <= now and self._watched.pop(exchange, None) is not None:
-                    try:
-                        exchange.late()
-                    except Exception:
-                        log.exception("A late request could not be ended")
+            self._end_late()
             if not self._watched:
                 self._needed.clear()
                 if self._watched:  # one came in between
                     self._needed.set()
+
+    def _end_late(self) -> None:
+        # A method of its own, so that no variable keeps the last exchange: the engine ends a connection with an unread
+        # body when the last reference to it is gone.
+        now = time.monotonic()
+        for exchange, deadline in list(self._watched.items()):
+            if deadline <= now and self._watched.pop(exchange, None) is not None:
+                try:
+                    exchange.late()
+                except Exception:
+                    log.exception("A late request could not be ended")
 
 
 class _Exchange:
@@ -222,7 +227,7 @@ class _Exchange:
     def _stop_reading(self) -> None:
         self._shell.deadlines.forget(self)
         self._pieces = []
-        self._future = None
+        self._future = None  # it refers to this exchange, and the collector does not see through the engine's futures
 
     def _let_go(self) -> None:
         self._shell.held.add(-self._held)
@@ -266,7 +271,7 @@ class _Exchange:
             if message["type"] == "http.request" and message["more_body"]:
                 self._receive()
                 return
-        self._shell.deadlines.forget(self)
+        self._stop_reading()
         self._arrival.done()
 
     def _send_start(self, answer: Answer) -> None:

@@ -59,7 +59,7 @@ class Threads:
     FEW = 2
     """Admitted besides the long ones while jobs do not wait. With one, a single heavy body would hold up all."""
     LOOK_SECONDS = 0.002
-    LONG_SECONDS = 0.005
+    LONG_SECONDS = 0.05
     LOOKS_WIDE = 250
     """So many looks later, half a second, a wide admission is tried narrow for one look."""
     LOOKS_CALM = 25
@@ -154,14 +154,18 @@ class Threads:
         wide_looks = 0
         calm_looks = 0
         wide = 0
+        clock, used = time.monotonic(), time.process_time()
         while True:
             time.sleep(self.LOOK_SECONDS)
+            last_clock, last_used = clock, used
+            clock, used = time.monotonic(), time.process_time()
+            computes = used - last_used > (clock - last_clock) / 2
             with self._mutex:
                 if wide_looks >= self.LOOKS_WIDE:
                     wide_looks = 0
                     wide, self._admitted = self._admitted, self._narrow()
                 elif self._line:
-                    wide = self._admit_more(wide)
+                    wide = self._admit_more(wide, computes=computes)
                 ended, self._ended, self._ended_waited = self._ended, 0, 0
                 calm_looks = 0 if self._line or ended else calm_looks + 1
                 wide_looks = wide_looks + 1 if self._admitted > self._narrow() else 0
@@ -169,15 +173,21 @@ class Threads:
                     continue
                 self._needed.clear()
             self._needed.wait()
+            clock, used = time.monotonic(), time.process_time()
 
     def _narrow(self) -> int:
         long_ago = time.monotonic() - self.LONG_SECONDS
         return min(self._most, self.FEW + sum(thread.began < long_ago for thread in self._busy))
 
-    def _admit_more(self, wide: int) -> int:
-        """Admit more if that helps; what is left of `wide`, the admission before it was tried narrow."""
+    def _admit_more(self, wide: int, *, computes: bool) -> int:
+        """Admit more if that helps; what is left of `wide`, the admission before it was tried narrow.
+
+        Where none has ended since the last look, it counts whether the process `computes`.
+        """
         narrow = self._narrow()
-        if self._admitted <= narrow and self._ended > 0 and self._ended_waited * 4 < self._ended:
+        if self._ended:
+            computes = self._ended_waited * 4 < self._ended
+        if self._admitted <= narrow and computes:
             self._admitted, wide = narrow, 0
         else:
             self._admitted, wide = min(self._most, max(wide, self._admitted * 3 // 2 + 1, narrow)), 0
