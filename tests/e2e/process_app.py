@@ -77,6 +77,12 @@ class TinyApplication:
         woken = self._stopping.wait(30)
         return self._plain(start_response, b"woken" if woken else b"timeout")
 
+    def _gate(self, environ, start_response) -> Iterable[bytes]:
+        (self._settings.notes / f"gate-in-{environ['REMOTE_PORT']}").touch()
+        while not (self._settings.notes / "gate-open").exists():
+            time.sleep(0.02)
+        return self._plain(start_response, b"open")
+
     def _stubborn(self, environ, start_response) -> Iterable[bytes]:
         self._note("waiting")
         time.sleep(30)

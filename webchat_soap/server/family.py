@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import json
-import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-
-log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _MOST_SENTENCE = 1000
@@ -62,18 +58,23 @@ class Reports:
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """Readable when there is a report: for a selector."""
+        return self._read
 
     def send(self, failure: str | None) -> None:
         """Call in a worker, once."""
         report = Report(pid=os.getpid(), failure=failure and failure[:_MOST_SENTENCE])
         os.write(self._write, json.dumps(asdict(report)).encode() + b"\n")
 
-    def listen(self, hear: Callable[[Report], None]) -> None:
-        """Call in the parent: a daemon thread hands over each report."""
-
-        def read() -> None:
-            with os.fdopen(self._read, "rb") as pipe:
-                for line in pipe:
-                    hear(Report(**json.loads(line)))
-
-        threading.Thread(target=read, name="reports", daemon=True).start()
+    def read(self) -> list[Report]:
+        """Call in the parent: all reports that have come; does not wait."""
+        try:
+            self._rest += os.read(self._read, 65_536)
+        except BlockingIOError:
+            return []
+        *lines, self._rest = self._rest.split(b"\n")
+        return [Report(**json.loads(line)) for line in lines]

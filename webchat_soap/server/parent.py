@@ -1,56 +1,54 @@
-"""The parent process: holds the data folder and the port, keeps the workers, stops them."""
+"""The parent process: holds the data folder and the port, keeps the workers, stops them.
+
+It has a single thread, so that it can fork at any time, and does nothing but wait.
+"""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import resource
+import selectors
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from functools import partial
-
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.net import SocketHolder  # type: ignore[attr-defined]  # it is imported there to be pickled
+import time
+from types import FrameType
 
 from webchat_soap.server.family import Lifeline, Report, Reports
 from webchat_soap.server.folder import hold_data_folder
-from webchat_soap.server.options import Application, ServeError, ServeOptions
-from webchat_soap.server.port import BACKLOG, listen
-from webchat_soap.server.worker import find_factory, start_worker
+from webchat_soap.server.options import ServeError, ServeOptions
+from webchat_soap.server.port import listen
+from webchat_soap.server.worker import Factory, find_factory, work
 
 log = logging.getLogger(__name__)
 
-_MOST_CONNECTIONS = 4000
-"""At once and per worker; a further one waits to be accepted. An idle one costs about 10 KiB."""
+_GRACE_SECONDS = 8.0
+"""A worker ends by itself shutdown_seconds (and closing) after SIGTERM; so much later it is killed."""
 
-_GRACE_SECONDS = 8
-"""A worker ends by itself shutdown_seconds (and closing) after SIGTERM; this much later it is killed."""
+_RESPAWN_SECONDS = 1.0
+"""A worker that could not come up again is tried anew so often: what hinders it may pass."""
 
-_GRANIAN_LOG = {"handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(options: ServeOptions) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code: 0 after an orderly stop, 1 when it could not start or go on.
+    """Serve until SIGTERM or SIGINT; the exit code: 0 after an orderly stop, 1 when it could not start.
 
     Blocks, and belongs into the main thread of a process of its own. What is wrong is one sentence on stderr.
     """
     try:
         with hold_data_folder(options.data_dir):
             factory = _import(options.application_factory)
-            listener = listen(options.host, options.port)
-            options.before_workers()
-            return _run(options, factory, listener)
+            with listen(options.host, options.port) as listener:
+                options.before_workers()
+                return _Parent(options, factory, listener).run()
     except ServeError as error:
-        _complain(str(error))
+        sys.stderr.write(f"webchat-soap: {error}\n")
         return 1
 
 
-def _import(name: str) -> Callable[[object], Application]:
+def _import(name: str) -> Factory:
     # In the parent, before it forks: a failure shows at once, and the workers share the memory of what was imported.
     try:
         return find_factory(name)
@@ -58,91 +56,140 @@ def _import(name: str) -> Callable[[object], Application]:
         raise ServeError(f"The application {name} cannot be imported: {error}.") from error
 
 
-def _run(options: ServeOptions, factory: Callable[[object], Application], listener: socket.socket) -> int:
-    multiprocessing.set_start_method("fork", force=True)  # workers inherit the lock, the pipes and the socket
-    _raise_open_files()
-    lifeline, reports = Lifeline(), Reports()
-    parent = _Parent(options, listener)
-    parent.hear(reports)
-    try:
-        parent.serve(
-            target_loader=partial(start_worker, options, factory, listener, lifeline, reports),
-            wrap_loader=False,
-        )
-    except SystemExit:
-        log.debug("Granian has ended with an error")
-    lifeline.close()
-    if parent.failure is not None:
-        _complain(f"The service could not start: {parent.failure}")
-        return 1
-    if not parent.interrupt_signal:
-        _complain("The service has stopped: its workers die as soon as they start.")
-        return 1
-    return 0
-
-
-class _Parent(Granian):  # type: ignore[misc, valid-type]  # Granian chooses its base class when it is imported
-    """Granian's process keeper with our socket, without its reload, and with an ear for the workers' reports."""
-
-    def __init__(self, options: ServeOptions, listener: socket.socket) -> None:
+class _Parent:
+    def __init__(self, options: ServeOptions, factory: Factory, listener: socket.socket) -> None:
         self._options = options
+        self._factory = factory
         self._listener = listener
+        self._lifeline = Lifeline()
+        self._reports = Reports()
+        self._alarm_read, self._alarm_write = os.pipe()
+        self._workers: set[int] = set()
         self._ready: set[int] = set()
         self._announced = False
-        self.failure: str | None = None
-        super().__init__(
-            "webchat_soap",
-            address=options.host,
-            port=options.port,
-            interface=Interfaces.ASGI,
-            workers=options.workers,
-            loop=Loops.asyncio,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=_MOST_CONNECTIONS,
-            http1_settings=HTTP1Settings(header_read_timeout=max(1, int(options.request_seconds * 1000))),
-            log_level=LogLevels.error,
-            log_dictconfig=_GRANIAN_LOG,
-            respawn_failed_workers=True,
-            respawn_interval=0,
-            workers_kill_timeout=int(options.shutdown_seconds) + _GRACE_SECONDS,
-        )
+        self._stop_wanted = False
+        self._spawn_not_before = 0.0
 
-    def hear(self, reports: Reports) -> None:
-        """Start to listen to the workers."""
-        reports.listen(self._hear)
+    def run(self) -> int:
+        """Until all workers have ended. ServeError when the first ones could not start."""
+        os.set_blocking(self._alarm_read, False)
+        os.set_blocking(self._alarm_write, False)
+        signal.set_wakeup_fd(self._alarm_write, warn_on_full_buffer=False)
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._want_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal has closed, and that is no reason to stop
+        _raise_open_files()
+        try:
+            while not self._stop_wanted:
+                self._keep_workers()
+                self._wait(max(0.0, self._spawn_not_before - time.monotonic()) if self._missing() else None)
+        finally:
+            self._stop()
+        return 0
+
+    def _want_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_wanted = True
+
+    def _missing(self) -> int:
+        return self._options.workers - len(self._workers)
+
+    def _keep_workers(self) -> None:
+        if time.monotonic() >= self._spawn_not_before:
+            for _ in range(self._missing()):
+                self._spawn()
+
+    def _spawn(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = self._be_worker()
+            except BaseException:
+                log.exception("A worker ended by an error")
+            finally:
+                logging.shutdown()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)  # what the parent registered to be done at its exit is not the worker's to do
+        self._workers.add(pid)
+
+    def _be_worker(self) -> int:
+        self._lifeline.hold_on()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # The terminal's Ctrl-C reaches all of its process group; the parent hears it and tells the workers.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.close(self._alarm_read)
+        os.close(self._alarm_write)
+        return work(self._options, self._factory, self._listener, self._reports)
+
+    def _wait(self, timeout_seconds: float | None) -> None:
+        """Until a report, a signal or the time; then see who reported and who died."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._reports, selectors.EVENT_READ)
+            selector.register(self._alarm_read, selectors.EVENT_READ)
+            for key, _ in selector.select(timeout_seconds):
+                if key.fileobj is self._reports:
+                    for report in self._reports.read():
+                        self._hear(report)
+                else:
+                    os.read(self._alarm_read, 4096)
+        for pid in list(self._workers):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._bury(pid, status)
 
     def _hear(self, report: Report) -> None:
-        if report.failure is not None:
-            self.failure = self.failure or report.failure
-            self.signal_handler_interrupt()
+        if self._stop_wanted:
             return
-        # Granian ends everything when a worker dies twice within 5.5 s. That is meant for workers that never come up;
-        # one that did may be replaced as often as it dies.
-        self.respawned_wrks.clear()
+        if report.failure is not None:
+            if not self._announced:
+                raise ServeError(f"The service could not start: {report.failure}")
+            log.error("A worker could not start again: %s", report.failure)
+            return
         self._ready.add(report.pid)
-        if not self._announced and len(self._ready) >= self.workers:
+        if not self._announced and len(self._ready) >= self._options.workers:
             self._announced = True
             if self._options.ready_message:
                 sys.stdout.write(self._options.ready_message.rstrip("\n") + "\n")
                 sys.stdout.flush()
 
-    def signal_handler_reload(self, *_: object) -> None:
-        """SIGHUP does no harm: nothing is reloaded, and the closed terminal does not end the service."""
+    def _bury(self, pid: int, status: int) -> None:
+        self._workers.discard(pid)
+        if self._stop_wanted:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        for report in self._reports.read():  # its last word may have come after the look at the pipe
+            self._hear(report)
+        if not self._announced:
+            raise ServeError(f"The service could not start: a worker ended ({cause}) before it was ready.")
+        if pid in self._ready:
+            self._ready.discard(pid)
+        else:
+            self._spawn_not_before = time.monotonic() + _RESPAWN_SECONDS
+        log.error("Worker %d has ended (%s); starting another", pid, cause)
 
-    def _init_shared_socket(self) -> None:
-        # A descriptor of its own for the workers' Rust side, which closes it when it stops.
-        self._sfd = os.dup(self._listener.fileno())
-        self._shd = SocketHolder(self._sfd, False, BACKLOG)  # type: ignore[call-arg]  # its stub has no constructor
-        self._ssp = None
-        self._sso = self._listener
-
-    def _drop_shared_socket(self) -> None:
-        if self._sso is not None:
-            self._sso = None  # type: ignore[assignment]  # as Granian does
-            self._listener.close()
-            os.close(self._sfd)
+    def _stop(self) -> None:
+        """SIGTERM to the workers, time to finish, SIGKILL to those that did not."""
+        self._stop_wanted = True
+        self._listener.close()
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+        give_up = time.monotonic() + self._options.shutdown_seconds + _GRACE_SECONDS
+        while self._workers:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                for pid in self._workers:
+                    log.error("Worker %d did not stop and is killed", pid)
+                    os.kill(pid, signal.SIGKILL)
+                give_up = float("inf")
+                continue
+            self._wait(min(left, 1.0))
+        self._lifeline.close()
 
 
 def _raise_open_files() -> None:
@@ -151,8 +198,3 @@ def _raise_open_files() -> None:
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _complain(sentence: str) -> None:
-    sys.stderr.write(f"webchat-soap: {sentence}\n")
-    sys.stderr.flush()

@@ -6,9 +6,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from webchat_soap.server.engine import BACKLOG
 from webchat_soap.server.options import ServeError
-
-BACKLOG = 1024
 
 SILENT_READER_MILLISECONDS = 60_000
 """After this long without taking a byte of its answer a client is cut off by the kernel; no other layer notices it."""

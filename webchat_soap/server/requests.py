@@ -53,11 +53,15 @@ _SINGLE = frozenset(
 class Refused(Exception):
     """The request is answered by the shell itself, with a plain sentence, and its connection is closed."""
 
-    def __init__(self, status: int, sentence: str, *, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, status: int, sentence: str, *, retry_after_seconds: int | None = None, linger: bool = False
+    ) -> None:
+        """`linger`: the client is writing its body still, and reads the answer only if it is let."""
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
         self.retry_after_seconds = retry_after_seconds
+        self.linger = linger
 
 
 class PublicFileWrapper:

@@ -1,0 +1,298 @@
+"""The process: one per data folder, workers that die with it and are replaced, how it stops. Contract: section 9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.process_app import TinySettings
+from tests.e2e.processes import (
+    READY,
+    Service,
+    free_port,
+    launch,
+    lives,
+    read_all,
+    running,
+    status_of,
+    wait_until,
+)
+from webchat_soap.server import DataFolderInUse, PortInUse, ServeOptions, hold_data_folder, probe_port
+
+MakeOptions = Callable[..., ServeOptions]
+
+WAIT = b"GET /wait HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def options(tmp_path: Path, notes: Path) -> MakeOptions:
+    def make(**changes) -> ServeOptions:
+        told = {
+            "host": "127.0.0.1",
+            "port": free_port(),
+            "data_dir": tmp_path / "data",
+            "settings": TinySettings(notes=notes),
+            "application_factory": "tests.e2e.process_app:make",
+            "ready_message": READY,
+            "shutdown_seconds": 5.0,
+        }
+        return ServeOptions(**{**told, **changes})
+
+    return make
+
+
+def noted(notes: Path, name: str) -> list[Path]:
+    return list(notes.glob(f"{name}-*"))
+
+
+def port_is_free(port: int) -> bool:
+    try:
+        probe_port("127.0.0.1", port)
+    except PortInUse:
+        return False
+    return True
+
+
+def end(service: Service) -> str:
+    """Wait for a process that ends by itself; its stderr."""
+    _, err = service.process.communicate(timeout=15)
+    return err.decode()
+
+
+def test_the_ready_message_comes_when_requests_are_answered_and_sigterm_ends_in_order(options, notes) -> None:
+    with running(options(workers=2)) as service:
+        assert service.get("/hello") == (200, b"hello")
+        assert len(service.workers()) == 2
+        assert service.terminate() == 0
+        assert service.err() == ""
+    assert len(noted(notes, "closed")) == 2
+
+
+def test_kill_9_of_the_parent_alone_takes_its_workers_along_and_a_restart_works_at_once(options) -> None:
+    told = options(workers=2)
+    with running(told) as service:
+        workers = service.workers()
+        with service.connect() as waiting:
+            waiting.sendall(WAIT)
+            os.kill(service.pid, signal.SIGKILL)
+            service.process.wait()
+            wait_until(lambda: not any(lives(pid) for pid in workers), seconds=3, what="the workers' end")
+    assert port_is_free(told.port)
+    with running(told) as again:
+        assert again.get("/hello") == (200, b"hello")
+
+
+def test_a_restart_in_the_very_moment_of_a_kill_9_waits_for_the_old_workers(options) -> None:
+    told = options(workers=2)
+    with running(told) as service:
+        workers = service.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)  # a stopped worker dies late
+        os.kill(service.pid, signal.SIGKILL)
+        service.process.wait()
+    with running(told) as again:
+        assert not any(lives(pid) for pid in workers)
+        assert again.get("/hello") == (200, b"hello")
+
+
+def test_a_second_start_on_the_same_folder_is_refused_with_the_holders_pid(options, tmp_path) -> None:
+    with running(options()) as service:
+        started = time.monotonic()
+        second = launch(options(port=free_port()))
+        err = end(second)
+        assert second.process.returncode == 1
+        assert time.monotonic() - started < 5
+        assert f"{tmp_path / 'data'} is in use by process {service.pid}; stop that one first" in err
+        assert service.get("/hello") == (200, b"hello")
+        with pytest.raises(DataFolderInUse), hold_data_folder(tmp_path / "data"):
+            pass
+
+
+def test_a_port_in_use_is_refused_before_anything_else_happens(options, tmp_path) -> None:
+    with running(options()) as service:
+        told = options(port=service.port, data_dir=tmp_path / "other")
+        second = launch(told)
+        err = end(second)
+        assert second.process.returncode == 1
+        assert f"Port {told.port} on 127.0.0.1 is in use by another program" in err
+        assert "Traceback" not in err
+
+
+def test_a_worker_that_dies_is_replaced_however_often(options) -> None:
+    with running(options()) as service:
+        for _ in range(3):
+            (old,) = service.workers()
+            os.kill(old, signal.SIGKILL)
+            wait_until(lambda old=old: service.workers() not in ([], [old]), what="another worker")
+            status, pid = service.get("/pid")  # the connection waits while nobody is there to take it
+            assert (status, [int(pid)]) == (200, service.workers())
+        assert service.terminate() == 0
+
+
+def test_an_application_that_cannot_start_ends_with_exit_1_and_a_sentence(options, notes) -> None:
+    service = launch(options(workers=2, settings=TinySettings(notes=notes, refuse_to_start=True)))
+    err = end(service)
+    assert service.process.returncode == 1
+    assert err.endswith("webchat-soap: The service could not start: the tiny application does not want to\n")
+
+
+def test_an_application_that_cannot_be_found_ends_with_exit_1_and_a_sentence(options) -> None:
+    service = launch(options(application_factory="tests.e2e.nowhere:make"))
+    err = end(service)
+    assert service.process.returncode == 1
+    assert "tests.e2e.nowhere:make cannot be imported" in err
+    assert "Traceback" not in err
+
+
+def test_sigterm_wakes_a_waiting_call_and_its_answer_arrives(options, notes) -> None:
+    with running(options()) as service, service.connect() as waiting:
+        waiting.sendall(WAIT)
+        wait_until(lambda: noted(notes, "waiting"), what="the call")
+        assert service.terminate() == 0
+        answer = read_all(waiting)
+        assert (status_of(answer), answer.rpartition(b"\r\n")[2]) == (200, b"woken")
+    assert noted(notes, "closed")
+
+
+def test_sigterm_to_a_worker_alone_finishes_its_calls_and_it_is_replaced(options, notes) -> None:
+    with running(options()) as service, service.connect() as waiting:
+        waiting.sendall(WAIT)
+        wait_until(lambda: noted(notes, "waiting"), what="the call")
+        (old,) = service.workers()
+        os.kill(old, signal.SIGTERM)
+        answer = read_all(waiting)
+        assert (status_of(answer), answer.rpartition(b"\r\n")[2]) == (200, b"woken")
+        wait_until(lambda: not lives(old), what="the worker's end")
+        assert service.get("/hello") == (200, b"hello")
+
+
+def test_after_sigterm_nobody_is_accepted_any_more(options, notes) -> None:
+    with running(options(shutdown_seconds=2.0)) as service, service.connect() as stubborn:
+        stubborn.sendall(WAIT.replace(b"wait", b"stubborn"))
+        wait_until(lambda: noted(notes, "waiting"), what="the call")
+        service.process.terminate()
+
+        def refused() -> bool:
+            try:
+                service.connect().close()
+            except ConnectionError:
+                return True
+            return False
+
+        wait_until(refused, seconds=1.5, what="a refused connection")
+        assert service.process.poll() is None
+
+
+def test_calls_that_do_not_end_are_given_up_after_shutdown_seconds(options, notes) -> None:
+    with running(options(shutdown_seconds=0.5)) as service, service.connect() as stubborn:
+        stubborn.sendall(WAIT.replace(b"wait", b"stubborn"))
+        wait_until(lambda: noted(notes, "waiting"), what="the call")
+        started = time.monotonic()
+        assert service.terminate() == 0
+        assert 0.4 < time.monotonic() - started < 5
+        assert "1 calls were not finished 0.5 s after SIGTERM" in service.err()
+    assert noted(notes, "closed")
+
+
+def test_many_signals_at_once_stop_it_as_one_does(options) -> None:
+    with running(options(workers=2)) as service:
+        for _ in range(5):
+            for pid in (service.pid, *service.workers()):
+                os.kill(pid, signal.SIGINT)
+                os.kill(pid, signal.SIGTERM)
+        assert service.process.wait(10) == 0
+
+
+def test_sighup_does_no_harm(options) -> None:
+    with running(options()) as service:
+        (worker,) = service.workers()
+        for pid in (service.pid, worker):
+            os.kill(pid, signal.SIGHUP)
+        assert service.get("/pid") == (200, str(worker).encode())
+        assert service.workers() == [worker]
+
+
+def test_the_sweep_runs_under_the_lock_before_the_first_worker(options, notes) -> None:
+    with running(options(before_workers=Sweep(notes))):
+        assert (notes / "swept").read_text() == "no worker yet"
+
+
+class Sweep:
+    """Picklable: notes whether a worker had been there before it."""
+
+    def __init__(self, notes: Path) -> None:
+        self._notes = notes
+
+    def __call__(self) -> None:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().strip()
+        (self._notes / "swept").write_text(children or "no worker yet")
+
+
+def test_open_files_are_raised_to_what_a_busy_worker_needs(options) -> None:
+    import resource
+
+    told = options()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with running(told) as service:
+            limits = Path(f"/proc/{service.workers()[0]}/limits").read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    line = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    assert int(line.split()[3]) == min(hard if hard > 0 else 65_536, 65_536)
+
+
+def test_a_folder_is_free_again_after_the_context(tmp_path: Path) -> None:
+    for _ in range(2):
+        with hold_data_folder(tmp_path / "new" / "data"):
+            assert (tmp_path / "new" / "data" / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_one_process_cannot_hold_a_folder_twice(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def second() -> None:
+        try:
+            with hold_data_folder(tmp_path):
+                pass
+        except DataFolderInUse as error:
+            refused.append(str(error))
+
+    with hold_data_folder(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert str(os.getpid()) in refused[0]
+
+
+def test_the_probe_tells_a_used_port_from_a_free_one() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is in use"):
+            probe_port("127.0.0.1", port)
+    probe_port("127.0.0.1", port)
+
+
+def test_serve_writes_nothing_to_stdout_but_its_ready_message(options) -> None:
+    with running(options()) as service:
+        service.get("/hello")
+        service.process.terminate()
+        out, err = service.process.communicate(timeout=10)
+        assert (out, err) == (b"", b"")

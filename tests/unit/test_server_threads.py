@@ -1,0 +1,134 @@
+"""The room of threads: everybody gets a turn, waiting holds nobody up, and idle threads go."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from webchat_soap.server.threads import NoRoom, Threads
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+
+
+class Gate:
+    """A job that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._mutex = threading.Lock()
+        self.inside = 0
+        self.left = 0
+
+    def __call__(self) -> None:
+        with self._mutex:
+            self.inside += 1
+        self._open.wait(10)
+        with self._mutex:
+            self.left += 1
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+def test_every_job_runs_once() -> None:
+    threads = Threads(most=50, most_in_line=100_000)
+    counted: list[int] = []
+    for number in range(20_000):
+        threads.run(lambda number=number: counted.append(number))
+    wait_until(lambda: len(counted) == 20_000)
+    assert sorted(counted) == list(range(20_000))
+
+
+def test_jobs_that_wait_get_a_thread_each_up_to_the_most(gate) -> None:
+    threads = Threads(most=100, most_in_line=1000)
+    for _ in range(150):
+        threads.run(gate)
+    wait_until(lambda: gate.inside == 100)
+    assert (threads.busy, threads.alive) == (100, 100)
+    gate.open()
+    wait_until(lambda: gate.left == 150)
+    assert threads.alive == 100
+
+
+def test_beside_jobs_that_wait_another_is_run_at_once(gate) -> None:
+    threads = Threads(most=100, most_in_line=1000)
+    for _ in range(50):
+        threads.run(gate)
+    wait_until(lambda: gate.inside == 50)
+    slowest = 0.0
+    for _ in range(20):
+        ran = threading.Event()
+        began = time.monotonic()
+        threads.run(ran.set)
+        assert ran.wait(5)
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 0.25
+
+
+def test_jobs_that_only_compute_share_few_threads() -> None:
+    threads = Threads(most=100, most_in_line=100_000)
+    done: list[int] = []
+
+    def compute() -> None:
+        done.append(sum(range(2000)))
+
+    for _ in range(5000):
+        threads.run(compute)
+    wait_until(lambda: len(done) == 5000)
+    assert threads.alive < 50
+
+
+def test_a_full_line_says_no_but_what_was_begun_goes_on(gate) -> None:
+    threads = Threads(most=2, most_in_line=3)
+    for _ in range(2):
+        threads.run(gate)
+    wait_until(lambda: gate.inside == 2)
+    for _ in range(3):
+        threads.run(gate)
+    with pytest.raises(NoRoom):
+        threads.run(gate)
+    threads.run_later(gate)
+    gate.open()
+    wait_until(lambda: gate.left == 6)
+
+
+def test_a_job_that_raises_ends_alone(caplog) -> None:
+    threads = Threads(most=1, most_in_line=10)
+    ran = threading.Event()
+
+    def fail() -> None:
+        raise SystemExit("in a job")
+
+    threads.run(fail)
+    threads.run(ran.set)
+    assert ran.wait(5)
+    assert threads.alive == 1
+    assert "A job raised" in caplog.text
+
+
+def test_idle_threads_end(gate) -> None:
+    threads = Threads(most=20, most_in_line=100)
+    threads.idle_seconds = 0.05
+    for _ in range(20):
+        threads.run(gate)
+    wait_until(lambda: gate.inside == 20)
+    gate.open()
+    wait_until(lambda: threads.alive == 0)
+    ran = threading.Event()
+    threads.run(ran.set)
+    assert ran.wait(5)
