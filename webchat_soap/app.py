@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
@@ -16,7 +17,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
-from webchat_soap.domain.chat import ChatQuota, Sender
+from webchat_soap.domain.chat import ChatQuota, ChatStatus, Sender
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
 from webchat_soap.domain.links import PUBLIC_PATH
@@ -54,7 +55,9 @@ __all__ = [
 
 SERVICE_PATH = "/webchat"
 
-# Room for the call's own work beside the download: the contract's 45 s are the default 40 s and this.
+# By when a call answers, and how long a retry waits for the first call. Contract: section 2.
+CALL_SECONDS = 45.0
+# Room for the call's own work beside a download that the operator gave more time.
 CALL_MARGIN_SECONDS = 5.0
 # A file on its way holds a thread and a socket, no memory to speak of; 64 fill a 1 Gbit/s line at 2 MB/s each.
 MAX_UPLOADS = 64
@@ -75,12 +78,21 @@ _DEMO_FILES = (
 log = logging.getLogger("webchat")
 
 # What HTTP allows as a Host and what can stand in a link; anything else could only be meant to poison one.
-_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?")
 
 
 @lru_cache(maxsize=1024)
 def _is_host(value: str) -> bool:
-    return _HOST.fullmatch(value) is not None
+    found = _HOST.fullmatch(value)
+    return found is not None and int(found["port"] or 1) in range(1, 65536)
+
+
+def _asked_url(environ: WSGIEnvironment) -> str | None:
+    """The base URL as this request names it, None when its Host is no host."""
+    host = environ.get("HTTP_HOST")
+    if host is None:
+        host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    return f"{environ['wsgi.url_scheme']}://{host}" if _is_host(host) else None
 
 
 class Application:
@@ -119,7 +131,8 @@ class Application:
         if path.startswith(PUBLIC_PATH):
             name = path[len(PUBLIC_PATH) :]
             return self._public_files.respond(environ, name)(environ, start_response)
-        base_url = self._base_url(environ)
+        asked_url = _asked_url(environ)
+        base_url = self._settings.public_url or asked_url
         if base_url is None:
             return answers.plain(400, "The Host header is missing or is no host name.")(environ, start_response)
         if path in (SERVICE_PATH, SERVICE_PATH + "/"):
@@ -128,10 +141,12 @@ class Application:
                     environ,
                     start_response,
                     base_url=base_url,
-                    own_base_urls=(base_url, *self._bound_base_urls),
+                    own_base_urls=(base_url, *([asked_url] if asked_url else []), *self._bound_base_urls),
                 )
             return self._describe(environ, method, base_url)(environ, start_response)
         if path == "/":
+            if method not in ("GET", "HEAD"):
+                return answers.method_not_allowed(("GET", "HEAD"))(environ, start_response)
             return answers.to_service_page(base_url)(environ, start_response)
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
@@ -146,14 +161,6 @@ class Application:
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
         self._chats.close()
-
-    def _base_url(self, environ: WSGIEnvironment) -> str | None:
-        if self._settings.public_url is not None:
-            return self._settings.public_url
-        host = environ.get("HTTP_HOST")
-        if host is None:
-            host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-        return f"{environ['wsgi.url_scheme']}://{host}" if _is_host(host) else None
 
     def _describe(self, environ: WSGIEnvironment, method: str, base_url: str) -> Response:
         if method not in ("GET", "HEAD"):
@@ -188,7 +195,7 @@ def create_app(settings: Settings | None = None) -> Application:
     endpoint = SoapEndpoint(
         transport=transport,
         max_request_bytes=settings.max_request_bytes,
-        call_seconds=settings.fetch_total_seconds + CALL_MARGIN_SECONDS,
+        call_seconds=max(CALL_SECONDS, settings.fetch_total_seconds + CALL_MARGIN_SECONDS),
         soap12_sender_status=settings.soap12_sender_status,
     )
     return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
@@ -203,24 +210,34 @@ def sweep(settings: Settings) -> SweepReport:
 
 
 def make_demo(settings: Settings) -> str | None:
-    """Make the demo chat, once: its id when it was made now, None when it was there. The data folder must be held."""
+    """Make the demo chat, once: its id when something of it was made now, None when it was whole or has ended.
+
+    The data folder must be held. Raises a WebchatError where a limit or the disk is in the way; a later call goes on.
+    """
     chats, files = _open_stores(settings)
     with closing(chats):
-        if chats.find_chat(DEMO_CHAT) is not None:
+        chat = chats.find_chat(DEMO_CHAT)
+        if chat is not None and chat.status is not ChatStatus.OPEN:
             return None
         service = _make_service(settings, chats, files)
         chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None)
-        service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT)
+        posted = [
+            service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT, client_token=f"{DEMO_CHAT}-text")
+        ]
         for name, family in _DEMO_FILES:
-            service.post_stream(
-                chat_id=DEMO_CHAT,
-                sender=Sender.AGENT,
-                text=None,
-                stream=io.BytesIO(package_files("webchat_soap").joinpath("demo", name).read_bytes()),
-                original_name=name,
-                declared_type=family,
+            content = package_files("webchat_soap").joinpath("demo", name).read_bytes()
+            posted.append(
+                service.post_stream(
+                    chat_id=DEMO_CHAT,
+                    sender=Sender.AGENT,
+                    text=None,
+                    stream=io.BytesIO(content),
+                    original_name=name,
+                    declared_type=family,
+                    client_token=f"{DEMO_CHAT}-{name}",
+                )
             )
-    return DEMO_CHAT
+    return DEMO_CHAT if any(not receipt.duplicate for receipt in posted) else None
 
 
 def wsdl_document(base_url: str) -> bytes:
@@ -305,7 +322,15 @@ def _bound_base_urls(settings: Settings) -> tuple[str, ...]:
     return tuple(urls)
 
 
-class _TextFormatter(logging.Formatter):
+class _UtcFormatter(logging.Formatter):
+    """Times as everywhere here: UTC with milliseconds and a Z."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  (logging's name)
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _TextFormatter(_UtcFormatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", None)
         line = super().format(record)
@@ -314,7 +339,7 @@ class _TextFormatter(logging.Formatter):
         return f"{self.formatTime(record)} " + " ".join(f"{name}={value}" for name, value in fields.items())
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_UtcFormatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", None)
         entry = {"time": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}

@@ -38,6 +38,7 @@ from webchat_soap.domain.chat import (
 )
 from webchat_soap.domain.errors import (
     DownloadFailed,
+    EmptyFile,
     FileTooLarge,
     FileTypeMismatch,
     UnsupportedFileType,
@@ -145,18 +146,25 @@ class ChatService:
         stream: BinaryIO,
         original_name: str | None,
         declared_type: FileType | None,
+        client_token: str,
     ) -> MessageReceipt:
-        """Post a file that comes from a stream instead of from a URL, through the same intake."""
+        """Post a file that comes from a stream instead of from a URL, through the same intake; once for each token."""
+        token = _token(f"chat:{chat_id}", client_token, "post_stream")
+        assert token is not None
+        earlier = self._chats.find_receipt(token)
+        if earlier is not None:
+            return earlier
         self._refuse_early(chat_id)
         with (
             self._intake.receive(stream, original_name=original_name, declared_type=declared_type) as checked,
             self._kept(checked) as stored,
         ):
-            return self._append(chat_id, sender, text, (stored,), token=None, account=None)
+            return self._append(chat_id, sender, text, (stored,), token=token, account=None)
 
-    def post_text(self, *, chat_id: str, sender: Sender, text: str) -> MessageReceipt:
-        """Post a text that the service's own side sends."""
-        return self._append(chat_id, sender, text, (), token=None, account=None)
+    def post_text(self, *, chat_id: str, sender: Sender, text: str, client_token: str) -> MessageReceipt:
+        """Post a text that the service's own side sends; once for each token."""
+        token = _token(f"chat:{chat_id}", client_token, "post_text", text)
+        return self._append(chat_id, sender, text, (), token=token, account=None)
 
     def _send(self, operation: str, caller: Caller, request: SendRequest) -> MessageReceipt:
         token = _token(
@@ -230,10 +238,11 @@ class ChatService:
         with ExitStack() as stack:
             try:
                 checked = stack.enter_context(self._intake.fetch(details, deadline=deadline, max_bytes=free_bytes))
-            except FileTooLarge as error:
-                if error.limit != free_bytes:
-                    raise
-                raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None
+            except (EmptyFile, FileTooLarge, FileTypeMismatch, UnsupportedFileType) as error:
+                if isinstance(error, FileTooLarge) and error.limit == free_bytes:
+                    raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None
+                error.field = error.field or details.field
+                raise
             yield checked
 
     @contextmanager

@@ -137,6 +137,11 @@ def check_chat_id(value: str, *, field: str = "CHATID") -> str:
     raise _too_long(field, chat_id, MAX_CHAT_ID)
 
 
+def is_chat_id(value: str) -> bool:
+    """Whether this is a CHATID as it stands, with nothing around it."""
+    return _is_chat_id(value) is not None
+
+
 def check_client_token(value: str | None) -> str | None:
     """The token exactly as it came, 1..500 characters; None where there is none. InvalidRequest."""
     if not value:

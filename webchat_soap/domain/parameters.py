@@ -11,10 +11,15 @@ MAX_MESSAGES = 100
 MAX_WAIT_SECONDS = 30
 
 
+def check_optional_chat_id(value: str | None) -> str | None:
+    """A CHATID that may be left away, as which white space counts too. InvalidRequest."""
+    return check_chat_id(value) if value is not None and value.strip() else None
+
+
 def parse_start(*, chat_id: str | None, customer_name: str | None, client_token: str | None) -> StartRequest:
     """The parameters of StartChat. InvalidRequest."""
     return StartRequest(
-        chat_id=check_chat_id(chat_id) if chat_id else None,
+        chat_id=check_optional_chat_id(chat_id),
         customer_name=check_customer_name(customer_name),
         client_token=check_client_token(client_token),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from webchat_soap.domain.chat import Caller
+from webchat_soap.domain.details import is_chat_id
 from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
 from webchat_soap.soap.envelope import Refused, UnknownCharset, to_utf8
 from webchat_soap.soap.faults import EnvelopeFault, status_of, write_fault
@@ -126,6 +128,8 @@ class SoapEndpoint:
             self._check_action(environ, package.action, version, line.operation)
             line.chat_id = _chat_id_of(ctx)
             answer = self._transport.call(ctx)
+            # SendMessage may have it in its JSON, and StartChat makes one.
+            line.chat_id = getattr(ctx.out_object[0], "chat_id", line.chat_id)
         except Refused as refused:
             return self._fault(refused.error, refused.version, caller, line)
         except EnvelopeFault as error:
@@ -163,7 +167,7 @@ class SoapEndpoint:
         if not given:
             return
         # SOAP::Lite writes the namespace, a # and the name; others a URI that ends with the name.
-        named = given.strip().strip('"').rpartition("#")[2].rpartition("/")[2]
+        named = re.split("[#/:]", given.strip().strip('"'))[-1]
         if named != operation and named in self._operation_names:
             raise InvalidRequest(
                 f"SOAPAction names {named}, but the Body holds {operation}; send the matching one or none.",
@@ -195,8 +199,6 @@ class SoapEndpoint:
 
 
 def _chat_id_of(ctx: Any) -> str:
-    """The CHATID parameter, shortened to what a log line can bear; that of the JSON stays in the JSON."""
-    if not ctx.in_object or next(iter(ctx.descriptor.in_message._type_info)) != "CHATID":
-        return "-"
-    given = ctx.in_object[0] or "-"
-    return given[:64] if given.isascii() and given.isprintable() else "?"
+    """The CHATID parameter, every operation's first. What is none may be anything, and could forge a line."""
+    given = (ctx.in_object[0] or "").strip()
+    return (given if is_chat_id(given) else "?") if given else "-"

@@ -52,6 +52,9 @@ class MustUnderstand(EnvelopeFault):
             return ""
         not_understood = "".join(
             f'<soap:NotUnderstood qname="ns{number}:{name}" xmlns:ns{number}="{escape_text(namespace)}"/>'
+            if namespace
+            # An empty namespace cannot be given a prefix.
+            else f'<soap:NotUnderstood qname="{name}"/>'
             for number, (namespace, name) in enumerate(self.blocks, start=1)
         )
         return f"<soap:Header>{not_understood}</soap:Header>"
@@ -82,9 +85,11 @@ _write_detail = make_writer("WebchatFault", WebchatFault, namespace=NAMESPACE)
 
 
 def status_of(error: WebchatError | EnvelopeFault, *, version: SoapVersion, soap12_sender_status: int) -> int:
-    """The HTTP status: 500, since WCF and others read no fault from a 400, unless the operator chose 400 for 1.2."""
-    ours = isinstance(error, WebchatError) and not isinstance(error, SenderError)
-    return soap12_sender_status if version is SOAP12 and not ours else 500
+    """The HTTP status: 500, since WCF and others read no fault from a 400, unless the operator chose 400 for 1.2.
+
+    SOAP 1.2 Part 2, table 20, has 400 for Sender alone.
+    """
+    return soap12_sender_status if version is SOAP12 and isinstance(error, SenderError) else 500
 
 
 def write_fault(error: WebchatError | EnvelopeFault, *, version: SoapVersion, request_id: str) -> bytes:

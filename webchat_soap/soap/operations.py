@@ -67,6 +67,6 @@ def make_service(service: ChatService, *, max_text_length: int) -> type[ServiceB
 
         @_operation(optional(Unicode), returns=types.Limits)
         def GetLimits(ctx, CHATID: str | None) -> Limits:
-            return service.get_limits(ctx.udc, details.check_chat_id(CHATID) if CHATID else None)
+            return service.get_limits(ctx.udc, parameters.check_optional_chat_id(CHATID))
 
     return Webchat

@@ -19,6 +19,9 @@ from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
 
 _MEDIA_TYPES = {"text/xml": SOAP11, "application/soap+xml": SOAP12}
 MAX_PARTS = 16
+# The standard library's parser takes quadratic time over it; the longest that a client is known to send has 300.
+MAX_CONTENT_TYPE = 1000
+MAX_PART_HEAD = 8192
 
 
 class UnsupportedMedia(Exception):
@@ -44,12 +47,22 @@ class Package:
     """SOAP 1.2's action parameter."""
 
 
-@lru_cache(maxsize=256)
 def parse_content_type(value: str) -> ContentType:
+    """UnsupportedMedia for one that is too long or cannot be read."""
+    if len(value) > MAX_CONTENT_TYPE:
+        raise UnsupportedMedia(f"The Content-Type has more than {MAX_CONTENT_TYPE} characters.")
+    return _parse_content_type(value)
+
+
+@lru_cache(maxsize=256)
+def _parse_content_type(value: str) -> ContentType:
     """By the standard library's header parser, and remembered: a caller always sends the same one."""
     message = Message()
-    message["content-type"] = value
-    parameters = message.get_params(failobj=[], unquote=True) or []
+    try:
+        message["content-type"] = value
+        parameters = message.get_params(failobj=[], unquote=True) or []
+    except (TypeError, ValueError, LookupError):
+        raise UnsupportedMedia("The Content-Type cannot be read.") from None
     return ContentType(
         media_type=parameters[0][0].strip().lower() if parameters else "",
         parameters={name.lower(): str(given).strip() for name, given in parameters[1:]},
@@ -59,6 +72,7 @@ def parse_content_type(value: str) -> ContentType:
 def unpack(body: bytes, content_type: str) -> Package:
     """The envelope out of a request. UnsupportedMedia, or InvalidRequest for a package that is broken."""
     parsed = parse_content_type(content_type)
+    action = parsed.parameters.get("action")
     if parsed.media_type == "multipart/related":
         body, parsed = _root_part(body, parsed)
     if parsed.media_type == "application/xop+xml":
@@ -68,7 +82,7 @@ def unpack(body: bytes, content_type: str) -> Package:
     if hint is None:
         raise UnsupportedMedia("Send SOAP 1.1 as text/xml or SOAP 1.2 as application/soap+xml, in UTF-8.")
     return Package(
-        body=body, hint=hint, charset=parsed.parameters.get("charset"), action=parsed.parameters.get("action")
+        body=body, hint=hint, charset=parsed.parameters.get("charset"), action=parsed.parameters.get("action") or action
     )
 
 
@@ -83,8 +97,8 @@ def _root_part(body: bytes, package: ContentType) -> tuple[bytes, ContentType]:
     start = package.parameters.get("start", "")
     for piece in pieces[1:-1]:
         head, found, content = piece.partition(b"\r\n\r\n")
-        if not found:
-            raise InvalidRequest("A part of the multipart/related package has no end to its head.")
+        if not found or len(head) > MAX_PART_HEAD:
+            raise InvalidRequest("A part of the multipart/related package has no end to its head, or a too long one.")
         headers = BytesHeaderParser().parsebytes(head.lstrip(b" \t\r\n") + b"\r\n\r\n")
         if start and str(headers.get("content-id", "")).strip() != start:
             continue

@@ -22,7 +22,7 @@ from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
-from webchat_soap.soap.envelope import Envelope, Refused, make_parser, read_envelope
+from webchat_soap.soap.envelope import MAX_TAGS, Envelope, Refused, make_parser, read_envelope
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
 from webchat_soap.soap.types import NAMESPACE
@@ -68,6 +68,10 @@ class WebchatProtocol(ProtocolBase):
     type = {"soap", "soap11"}  # noqa: RUF012  (Spyne's own attribute)
     mime_type = "text/xml"
 
+    def __init__(self, *, max_text_length: int) -> None:
+        super().__init__()
+        self._max_tags = MAX_TAGS + max_text_length
+
     def set_app(self, value: Any) -> None:
         """Spyne calls this once, with the finished interface."""
         super().set_app(value)
@@ -88,7 +92,7 @@ class WebchatProtocol(ProtocolBase):
 
     def create_in_document(self, ctx: Any, charset: str | None = None) -> None:
         """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`."""
-        ctx.in_document = read_envelope(ctx.in_string[0], ctx.tools.parser, hint=ctx.hint)
+        ctx.in_document = read_envelope(ctx.in_string[0], ctx.tools.parser, hint=ctx.hint, max_tags=self._max_tags)
 
     def decompose_incoming_envelope(self, ctx: Any, message: Any = ProtocolBase.REQUEST) -> None:
         """Find the operation."""
@@ -190,8 +194,8 @@ def make_transport(service: ChatService, *, max_text_length: int) -> WebchatTran
         [make_service(service, max_text_length=max_text_length)],
         tns=NAMESPACE,
         name="Webchat",
-        in_protocol=WebchatProtocol(),
-        out_protocol=WebchatProtocol(),
+        in_protocol=WebchatProtocol(max_text_length=max_text_length),
+        out_protocol=WebchatProtocol(max_text_length=max_text_length),
         documents_container=wsdl.Documents,
     )
     return WebchatTransport(application)

@@ -18,6 +18,8 @@ from webchat_soap.soap.envelope import MAX_ATTRIBUTES, XSI
 from webchat_soap.soap.types import NAMESPACE
 from webchat_soap.soap.versions import SOAP11, SOAP12
 
+MAX_DIGITS = 100
+
 _NIL = f"{{{XSI}}}nil"
 _LOCATIONS = (f"{{{XSI}}}schemaLocation", f"{{{XSI}}}noNamespaceSchemaLocation")
 _HINTS = (*_LOCATIONS, SOAP11.tag("encodingStyle"), SOAP12.tag("encodingStyle"))
@@ -54,6 +56,9 @@ class OperationReader:
             parameter = self.parameters[position]
             text = child.text or ""
             if parameter.whole_number:
+                # Any number of leading zeros is valid; beyond some thousand digits int() refuses.
+                if len(text) > MAX_DIGITS:
+                    raise InvalidRequest(f"{parameter.name} has too many digits.", field=parameter.name)
                 arguments[position] = int(text)
             elif text or parameter.required:
                 arguments[position] = text
@@ -66,7 +71,7 @@ class OperationReader:
             del element.attrib[_NIL]
         for child in list(element):
             parameter = self._known(child)
-            if child.get(_NIL, "").strip() in ("true", "1") and len(child) == 0 and not child.text:
+            if child.get(_NIL, "").strip() in ("true", "1") and len(child) == 0 and not (child.text or "").strip():
                 if parameter is not None and not parameter.required:
                     element.remove(child)
             elif child.get(_NIL, "").strip() in ("false", "0"):
@@ -122,7 +127,11 @@ def _explain_value(child: Any, parameter: _Parameter) -> str | None:
     if len(child):
         return f"{parameter.name} is {parameter.type_name} and holds no elements; escape or CDATA what is in it."
     if child.get(_NIL, "").strip() in ("true", "1"):
-        return f"{parameter.name} is required and cannot be nil."
+        return (
+            f"{parameter.name} is required and cannot be nil."
+            if parameter.required
+            else f"{parameter.name} is nil and yet holds something; leave one of both away."
+        )
     for name in child.attrib:
         if name != f"{{{XSI}}}type":
             return f"{parameter.name} takes no attribute {_printable(name)}."
@@ -134,7 +143,8 @@ def _explain_value(child: Any, parameter: _Parameter) -> str | None:
         except ValueError:
             number = None
         if number is None:
-            return f"{parameter.name} must be a whole number ({parameter.type_name}), not {_printable(text)}."
+            shown = _printable(text) or "empty"
+            return f"{parameter.name} must be a whole number ({parameter.type_name}), not {shown}."
         bits = 31 if parameter.type_name == "xs:int" else 63
         if not -(2**bits) <= number < 2**bits:
             return f"{parameter.name} is beyond what {parameter.type_name} holds."
