@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure, about (default 3)")
     seconds = parser.parse_args().seconds
-    logger = logging.getLogger("webchat")
+    logger = logging.getLogger("webchat_soap")
     logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.INFO)
     logger.propagate = False

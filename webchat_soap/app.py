@@ -48,6 +48,7 @@ __all__ = [
     "check_files",
     "create_app",
     "make_demo",
+    "set_up_logging",
     "sweep",
     "wsdl_document",
     "wsdl_examples",
@@ -75,7 +76,6 @@ _DEMO_FILES = (
     ("document.pdf", FileType.DOCUMENT),
 )
 
-log = logging.getLogger("webchat")
 
 # What HTTP allows as a Host and what can stand in a link; anything else could only be meant to poison one.
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?")
@@ -188,7 +188,7 @@ def create_app(settings: Settings | None = None) -> Application:
     """
     if settings is None:
         settings = load_settings()
-    _set_up_logging(settings.log)
+    set_up_logging(settings.log)
     chats, files = _open_stores(settings)
     service = _make_service(settings, chats, files)
     transport = make_transport(service, max_text_length=settings.max_text)
@@ -349,14 +349,17 @@ class _JsonFormatter(_UtcFormatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def _set_up_logging(form: str) -> None:
-    """Log lines to stderr, once, unless whoever embeds the application has set up logging already."""
-    logger = logging.getLogger("webchat")
-    if logger.handlers or logging.getLogger().handlers:
+def set_up_logging(form: str) -> None:
+    """Log lines to stderr as `text` or `json`, unless whoever embeds the application has set up logging already."""
+    if logging.getLogger().handlers:
         return
     handler = logging.StreamHandler(sys.stderr)
     text = _TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_JsonFormatter() if form == "json" else text)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    # Ours, and what the server below says of its processes.
+    for name in ("webchat_soap", "_granian"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO if name == "webchat_soap" else logging.WARNING)
+            logger.propagate = False

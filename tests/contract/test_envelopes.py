@@ -159,6 +159,85 @@ def test_a_wrong_envelope_is_refused_with_a_sentence(service: Service, ns: str, 
 
 
 @both
+@pytest.mark.parametrize("where", ["Envelope", "Body"])
+def test_a_flood_of_namespaces_is_refused_before_it_costs_anything(service: Service, ns: str, where: str) -> None:
+    flood = " ".join(f'xmlns:a{number}="u"' for number in range(20_000))
+    message = refused(send(service, ns, envelope(ns).replace(f"<s:{where}", f"<s:{where} {flood}", 1)), ns)
+    assert "namespaces" in message
+
+
+@both
+def test_a_handful_of_namespaces_and_the_word_in_a_text_are_fine(service: Service, ns: str, chat_id: str) -> None:
+    some = " ".join(f'xmlns:a{number}="u{number}"' for number in range(40))
+    text = "xmlns " * 500
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "{text}"}}</fileDetails></SendMessage>'
+    assert send(service, ns, envelope(ns, body).replace("<s:Body", f"<s:Body {some}")).status_code == 200
+
+
+@pytest.mark.parametrize("size", [1001, 60_000])
+def test_a_content_type_of_that_length_is_415(service: Service, size: int) -> None:
+    answer = service.post(envelope(SOAP11), Content_Type='text/xml; a="' + ";" * size)
+    assert answer.status_code == 415
+
+
+def test_a_content_type_that_nobody_can_read_is_415(service: Service) -> None:
+    answer = service.post(envelope(SOAP11), Content_Type="text/xml; a*1=b; a*x=c; a*=''")
+    assert answer.status_code == 415
+
+
+def test_the_head_of_a_part_is_bounded(service: Service) -> None:
+    package = f'--b\r\nContent-Type: text/xml; a="{";" * 80_000}"\r\n\r\n{envelope(SOAP11)}\r\n--b--\r\n'
+    refused(service.post(package, Content_Type="multipart/related; boundary=b"), SOAP11)
+
+
+@both
+def test_leading_zeros_without_end_are_refused_and_some_are_fine(service: Service, ns: str, chat_id: str) -> None:
+    body = '<GetMessages xmlns="urn:webchat:v1"><CHATID>{}</CHATID><afterSequence>{}</afterSequence></GetMessages>'
+    refused(send(service, ns, envelope(ns, body.format(chat_id, "0" * 5000 + "5"))), ns)
+    assert code(send(service, ns, envelope(ns, body.format(chat_id, "0" * 20 + "5"))))[1] == "ChatNotFound"
+
+
+def test_a_header_block_without_a_namespace_that_must_be_understood_is_named_without_a_prefix(service: Service) -> None:
+    answer = send(service, SOAP12, envelope(SOAP12, header='<a s:mustUnderstand="true"/>'))
+    assert code(answer) == ("MustUnderstand", None)
+    block = etree.fromstring(answer.content).find(f"{{{SOAP12}}}Header/{{{SOAP12}}}NotUnderstood")
+    assert block.get("qname") == "a"
+
+
+@both
+@pytest.mark.parametrize("instruction", ["<?xmlfoo a?>", '<?xml-stylesheet href="a"?>'])
+def test_an_instruction_that_looks_like_the_declaration_is_refused(service: Service, ns: str, instruction: str) -> None:
+    refused(send(service, ns, instruction + envelope(ns)), ns)
+
+
+@both
+def test_nil_with_white_space_counts_as_left_away_and_nil_with_text_does_not(service: Service, ns: str) -> None:
+    body = f'<GetLimits xmlns="urn:webchat:v1" {XSI}><CHATID xsi:nil="true">{{}}</CHATID></GetLimits>'
+    assert send(service, ns, envelope(ns, body.format("\n  "))).status_code == 200
+    message = refused(send(service, ns, envelope(ns, body.format("a"))), ns)
+    assert "required" not in message
+
+
+@both
+@pytest.mark.parametrize("operation", ["StartChat", "GetLimits"])
+def test_a_blank_optional_chat_id_counts_as_left_away(service: Service, ns: str, operation: str) -> None:
+    body = f'<{operation} xmlns="urn:webchat:v1"><CHATID>  </CHATID></{operation}>'
+    assert send(service, ns, envelope(ns, body)).status_code == 200
+
+
+def test_an_unknown_encoding_style_on_a_parameter_is_told_too(service: Service) -> None:
+    body = '<GetLimits xmlns="urn:webchat:v1"><CHATID s:encodingStyle="http://x">a</CHATID></GetLimits>'
+    assert code(send(service, SOAP12, envelope(SOAP12, body))) == ("DataEncodingUnknown", None)
+
+
+def test_the_longest_text_may_be_all_markup_signs(start_service: Any, chat_id: str) -> None:
+    roomy = start_service(MAX_TEXT="50000")
+    text = "<" * 50_000
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails><![CDATA[{{"text": "{text}"}}]]></fileDetails></SendMessage>'
+    assert send(roomy, SOAP11, envelope(SOAP11, body)).status_code == 200
+
+
+@both
 @pytest.mark.parametrize(
     "make",
     [
@@ -296,6 +375,7 @@ def test_an_unknown_encoding_style_is_data_encoding_unknown_in_12_and_ignored_in
         ('"http://tempuri.org/"', True),
         ('"EndChat"', False),
         ('"urn:webchat:v1#EndChat"', False),
+        ('"urn:webchat:v1:EndChat"', False),
     ],
 )
 def test_a_soap_action_that_names_another_operation_is_refused(service: Service, action: str, works: bool) -> None:
@@ -367,6 +447,8 @@ def test_a_multipart_package_is_answered_as_if_plain(service: Service, ns: str) 
     answer = service.post(package, Content_Type=media)
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == MEDIA[ns]
+    named = service.post(package, Content_Type=media + '; action="EndChat"')
+    assert (code(named)[1] if ns == SOAP12 else named.status_code) == ("InvalidRequest" if ns == SOAP12 else 200)
     broken = service.post(package.replace(f"--{boundary}--", ""), Content_Type=media)
     assert broken.status_code == 500
     assert code(broken)[1] == "InvalidRequest"

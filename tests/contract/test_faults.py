@@ -99,10 +99,11 @@ def test_file_faults(soap: Soap, service: Service, chat_id: str) -> None:
     script = soap.fault("UploadFile", CHATID=chat_id, fileDetails=upload(b"#!/bin/sh\necho\n", fileName="a.txt"))
     assert script.code == "UnsupportedFileType"
     mismatch = soap.fault("UploadFile", CHATID=chat_id, fileDetails=upload(image(), fileType="VIDEO"))
-    assert (mismatch.code, mismatch.declaredType, mismatch.detectedType) == (
+    assert (mismatch.code, mismatch.declaredType, mismatch.detectedType, mismatch.field) == (
         "FileTypeMismatch",
         "VIDEO",
         "IMAGE (image/png)",
+        "fileUrl",
     )
     large = soap.fault("UploadFile", CHATID=chat_id, fileDetails=upload(bytes((10 << 20) + 1), fileType="IMAGE"))
     assert (large.code, large.limit, large.actual) == ("FileTooLarge", 10 << 20, (10 << 20) + 1)
@@ -147,6 +148,11 @@ def test_a_sender_fault_of_soap_12_is_400_where_the_operator_wants_it(start_serv
     )
     media_type = {"Content_Type": "application/soap+xml"}
     assert strict.post(envelope, **media_type).status_code == 400
+    # SOAP 1.2 Part 2, table 20: 400 is for Sender alone.
+    mismatch = envelope.replace("http://www.w3.org/2003/05/soap-envelope", "urn:none")
+    assert strict.post(mismatch, **media_type).status_code == 500
+    header = '<s:Header><x:a xmlns:x="urn:x" s:mustUnderstand="true"/></s:Header><s:Body>'
+    assert strict.post(envelope.replace("<s:Body>", header), **media_type).status_code == 500
     assert service.post(envelope, **media_type).status_code == 500
     assert (
         strict.post(

@@ -281,3 +281,31 @@ def test_start_chat_with_a_token_gives_the_same_chat(soap: Soap, chat_id: str) -
     assert soap.fault("StartChat", customerName="Ege", clientToken=token).code == "Conflict"
     soap.EndChat(CHATID=first.CHATID)
     assert soap.StartChat(customerName="Deniz", clientToken=token).status == "ENDED"
+
+
+def test_own_links_are_those_of_the_public_url_of_the_requests_host_and_of_the_bound_address(
+    start_service: Any, chat_id: str
+) -> None:
+    service = start_service(PUBLIC_URL="https://chat.example.com/support")
+    client = Soap(f"{service.address}?wsdl", "WebchatSoap11")
+    client.proxy = client.client.create_service("{urn:webchat:v1}WebchatSoap11Binding", service.address)
+    path = sample("IMAGE")
+    first = client.UploadFile(CHATID=chat_id, fileDetails=json.dumps(file_details(service, path))).file[0]
+    assert first.fileUrl == f"https://chat.example.com/support/public_files/{first.fileName}"
+    asked = len(service.host.requests)
+    bases = ["https://chat.example.com/support", service.url, "http://127.0.0.1:8000", "http://localhost:8000"]
+    for base in bases:
+        details = json.dumps({"fileUrl": f"{base}/public_files/{first.fileName}"})
+        assert client.UploadFile(CHATID=chat_id, fileDetails=details).file[0].sha256 == first.sha256
+    other = json.dumps({"fileUrl": f"http://other.example:9/public_files/{first.fileName}"})
+    assert client.fault("UploadFile", CHATID=chat_id, fileDetails=other).code == "UrlNotAllowed"
+    assert len(service.host.requests) == asked
+
+
+def test_a_short_download_time_does_not_shorten_a_wait(start_service: Any, chat_id: str) -> None:
+    hasty = start_service(FETCH_TOTAL_SECONDS="0.2", FETCH_CONNECT_SECONDS="0.1", FETCH_FIRST_BYTE_SECONDS="0.1")
+    client = Soap(f"{hasty.address}?wsdl", "WebchatSoap11")
+    client.StartChat(CHATID=chat_id)
+    started = time.monotonic()
+    client.GetMessages(CHATID=chat_id, waitSeconds=7)
+    assert time.monotonic() - started >= 7

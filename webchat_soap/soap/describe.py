@@ -54,17 +54,16 @@ _PICTURE = StoredFile(
 _RECEIPT = MessageReceipt(message_id="0f8fad5b-d9cb-469f-a165-70867728950e", chat_id="12345", sequence=1, sent_at=_TIME)
 _CHAT = Chat(chat_id="12345", status=ChatStatus.OPEN, customer_name="Ayşe Yılmaz", started_at=_TIME, last_sequence=0)
 
+# No clientToken: whoever pastes a sample, edits it and pastes it again would meet a Conflict.
 _REQUESTS: dict[str, dict[str, str]] = {
     "UploadFile": {
         "CHATID": "12345",
         "fileDetails": '{"fileUrl": "https://files.example.com/receipt.png", "fileName": "receipt.png", '
         '"fileType": "IMAGE"}',
-        "clientToken": "upload-1",
     },
     "SendMessage": {
         "CHATID": "12345",
         "fileDetails": '{"CHATID": "12345", "message": {"text": "test message"}}',
-        "clientToken": "message-1",
     },
     "StartChat": {"CHATID": "12345", "customerName": "Ayşe Yılmaz"},
     "GetMessages": {"CHATID": "12345", "afterSequence": "0", "maxMessages": "50", "waitSeconds": "0"},

@@ -20,7 +20,7 @@ from webchat_soap.soap.packaging import UnsupportedMedia, unpack
 from webchat_soap.soap.protocol import WebchatTransport
 from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
 
-log = logging.getLogger("webchat.request")
+log = logging.getLogger("webchat_soap.request")
 
 _STATUS_LINES = {
     200: "200 OK",
