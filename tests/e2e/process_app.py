@@ -17,7 +17,7 @@ class TinySettings:
     notes: Path
     """A folder in which the application leaves a file for each thing that happened to it."""
     refuse_to_start: bool = False
-    close_seconds: float = 0.0
+    start_seconds: float = 0.0
 
 
 class Counted:
@@ -44,7 +44,6 @@ class TinyApplication:
         self._stopping.set()
 
     def close(self) -> None:
-        time.sleep(self._settings.close_seconds)
         self._note("closed")
 
     def _note(self, name: str) -> None:
@@ -121,4 +120,6 @@ class TinyApplication:
 def make(settings: TinySettings) -> TinyApplication:
     if settings.refuse_to_start:
         raise RuntimeError("the tiny application does not want to")
+    (settings.notes / f"starting-{os.getpid()}").touch()
+    time.sleep(settings.start_seconds)
     return TinyApplication(settings)

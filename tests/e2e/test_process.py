@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -209,12 +210,21 @@ def test_calls_that_do_not_end_are_given_up_after_shutdown_seconds(options, note
     assert noted(notes, "closed")
 
 
+def test_sigterm_while_the_workers_start_ends_in_order_too(options, notes) -> None:
+    service = launch(options(workers=2, settings=TinySettings(notes=notes, start_seconds=0.5)))
+    wait_until(lambda: len(noted(notes, "starting")) == 2, what="the start")
+    service.process.terminate()
+    out, err = service.process.communicate(timeout=10)
+    assert (service.process.returncode, out, err) == (0, b"", b"")
+
+
 def test_many_signals_at_once_stop_it_as_one_does(options) -> None:
     with running(options(workers=2)) as service:
         for _ in range(5):
             for pid in (service.pid, *service.workers()):
-                os.kill(pid, signal.SIGINT)
-                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+                    os.kill(pid, signal.SIGTERM)
         assert service.process.wait(10) == 0
 
 

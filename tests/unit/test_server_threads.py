@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webchat_soap.server.threads import NoRoom, Threads
+from webchat_soap.server.threads import Admission, NoRoom, Threads
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
@@ -80,17 +80,46 @@ def test_beside_jobs_that_wait_another_is_run_at_once(gate) -> None:
     assert slowest < 0.25
 
 
+CALM = {"in_line": True, "long": 0, "ended": 0, "waited": 0, "computes": False}
+
+
 def test_jobs_that_only_compute_share_few_threads() -> None:
-    threads = Threads(most=100, most_in_line=100_000)
-    done: list[int] = []
+    admission = Admission(most=100)
+    for _ in range(1000):
+        admission.look(**{**CALM, "ended": 40, "waited": 2})
+        admission.look(**{**CALM, "computes": True})
+    assert admission.admitted == 1
+    admission.look(**{**CALM, "ended": 40, "waited": 2, "long": 30})
+    assert admission.admitted == 31
 
-    def compute() -> None:
-        done.append(sum(range(2000)))
 
-    for _ in range(5000):
-        threads.run(compute)
-    wait_until(lambda: len(done) == 5000)
-    assert threads.alive < 50
+def test_jobs_that_wait_are_admitted_within_milliseconds_up_to_the_most() -> None:
+    for look in (CALM, {**CALM, "ended": 2, "waited": 2}):
+        admission = Admission(most=600)
+        looks = 0
+        while admission.admitted < 600:
+            admission.look(**look)
+            looks += 1
+        assert looks < 20
+
+
+def test_a_wide_admission_is_tried_narrow_now_and_then_and_comes_back_at_once() -> None:
+    admission = Admission(most=600)
+    for _ in range(20):
+        admission.look(**CALM)
+    tried = 0
+    for _ in range(1000):
+        admission.look(**CALM)
+        if admission.admitted == 1:
+            tried += 1
+            admission.look(**CALM)
+            assert admission.admitted == 600
+    assert 3 <= tried <= 4
+    while admission.admitted > 1:
+        admission.look(**{**CALM, "ended": 40, "waited": 38})  # many threads wait for each other
+    for _ in range(100):
+        admission.look(**{**CALM, "ended": 40, "waited": 2})
+    assert admission.admitted == 1
 
 
 def test_a_full_line_says_no_but_what_was_begun_goes_on(gate) -> None:

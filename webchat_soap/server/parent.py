@@ -19,7 +19,7 @@ from webchat_soap.server.family import Lifeline, Report, Reports
 from webchat_soap.server.folder import hold_data_folder
 from webchat_soap.server.options import ServeError, ServeOptions
 from webchat_soap.server.port import listen
-from webchat_soap.server.worker import Factory, find_factory, work
+from webchat_soap.server.worker import STOP_SIGNALS, Factory, find_factory, work
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ _GRACE_SECONDS = 8.0
 
 _RESPAWN_SECONDS = 1.0
 """A worker that could not come up again is tried anew so often: what hinders it may pass."""
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(options: ServeOptions) -> int:
@@ -75,7 +73,7 @@ class _Parent:
         os.set_blocking(self._alarm_read, False)
         os.set_blocking(self._alarm_write, False)
         signal.set_wakeup_fd(self._alarm_write, warn_on_full_buffer=False)
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._want_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal has closed, and that is no reason to stop
@@ -102,6 +100,8 @@ class _Parent:
     def _spawn(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        # Blocked in the worker, which waits for it: the handler it inherits would swallow the parent's SIGTERM.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -115,6 +115,7 @@ class _Parent:
                 sys.stderr.flush()
                 os._exit(code)  # what the parent registered to be done at its exit is not the worker's to do
         self._workers.add(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _be_worker(self) -> int:
         self._lifeline.hold_on()

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 
 from webchat_soap.server.engine import BACKLOG
 from webchat_soap.server.options import ServeError
 
 SILENT_READER_MILLISECONDS = 60_000
 """After this long without taking a byte of its answer a client is cut off by the kernel; no other layer notices it."""
+
+_LETTING_GO_SECONDS = 0.5
 
 
 class PortInUse(ServeError):
@@ -38,12 +41,26 @@ def listen(host: str, port: int) -> socket.socket:
         user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
         if user_timeout is not None:  # accepted sockets inherit it, on Linux
             listener.setsockopt(socket.IPPROTO_TCP, user_timeout, SILENT_READER_MILLISECONDS)
-        listener.bind((address, port))
+        _bind(listener, address, port)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _refusal(host, port, error) from error
     return listener
+
+
+def _bind(listener: socket.socket, address: str, port: int) -> None:
+    # A killed process lets go of its files one by one: the folder's lock may be free a moment before the port.
+    give_up = time.monotonic() + _LETTING_GO_SECONDS
+    while True:
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def probe_port(host: str, port: int) -> None:

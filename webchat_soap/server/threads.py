@@ -45,32 +45,63 @@ class _Thread(threading.Thread):
                 return
 
 
+class Admission:
+    """How many jobs may run at once: what is decided at each look, every 2 ms while jobs stand in line.
+
+    Jobs that wait, for a disk or for a message, need a thread each, up to hundreds. Jobs that only compute are slowed
+    by it: a no-op request cost 50 to 70 µs of the processor with one thread for all and 80 to 130 with 64. What a job
+    will do is not known before. So few are admitted at first, and more at each look, unless most of those that ended
+    since the last one had not waited. That can be seen only among few threads, because many wait for each other: twice
+    a second it is looked at anew.
+    """
+
+    FEW = 1
+    """Besides the long ones, while jobs do not wait: the one takes the next without anybody being woken."""
+    LOOKS_WIDE = 250
+    """So many looks later, half a second, a wide admission is tried narrow for one look."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._wide_looks = 0
+        self._before = 0
+        self.admitted = min(self.FEW, most)
+
+    def look(self, *, in_line: bool, long: int, ended: int, waited: int, computes: bool) -> None:
+        """Decide on `admitted` anew.
+
+        `long` jobs have run for so long that they are not counted; of the jobs that `ended` since the last look, so
+        many had `waited`; where none ended, it counts whether the process `computes`.
+        """
+        narrow = min(self._most, self.FEW + long)
+        if self._wide_looks >= self.LOOKS_WIDE:
+            self._before, self.admitted = self.admitted, narrow
+        elif in_line:
+            if ended:
+                computes = waited * 4 < ended
+            if self.admitted <= narrow and computes:
+                self.admitted = narrow
+            else:
+                self.admitted = min(self._most, max(self._before, self.admitted * 3 // 2 + 1, narrow))
+            self._before = 0
+        self._wide_looks = self._wide_looks + 1 if self.admitted > narrow else 0
+
+
 class Threads:
     """Runs jobs in threads. All methods may be called from any thread and none waits for a job.
 
-    Jobs that wait, for a disk or for a message, need a thread each, up to hundreds. Jobs that only compute are slowed
-    by it: a no-op request cost 50 µs of the processor with one thread for all and 85 to 110 with 64. What a job will do
-    is not known before. So a few are admitted at first; while others stand in line, every 2 ms more are, unless most
-    of those that ended just now had not waited. Whether that is so can be seen only with few threads, because with many
-    they wait for each other: twice a second it is looked at anew. Jobs that take long are not counted.
     Idle threads are woken last in, first out, so that few stay warm and the others end.
     """
 
-    FEW = 2
-    """Admitted besides the long ones while jobs do not wait. With one, a single heavy body would hold up all."""
     LOOK_SECONDS = 0.002
-    LONG_SECONDS = 0.05
-    LOOKS_WIDE = 250
-    """So many looks later, half a second, a wide admission is tried narrow for one look."""
+    LONG_SECONDS = 0.005
     LOOKS_CALM = 25
     """After so many looks without a line the looking sleeps."""
     idle_seconds = 20.0
 
     def __init__(self, *, most: int, most_in_line: int) -> None:
         """`most` jobs at once, and `most_in_line` beyond them before `run` says NoRoom."""
-        self._most = most
         self._most_in_line = most_in_line
-        self._admitted = min(self.FEW, most)
+        self._admission = Admission(most)
         self._mutex = threading.Lock()
         self._line: deque[Job] = deque()
         self._idle: list[_Thread] = []
@@ -93,7 +124,7 @@ class Threads:
     def run(self, job: Job) -> None:
         """Run the job soon; what it raises is logged. NoRoom."""
         with self._mutex:
-            if len(self._busy) < self._admitted and self._start(job):
+            if len(self._busy) < self._admission.admitted and self._start(job):
                 return
             if len(self._line) >= self._most_in_line:
                 raise NoRoom
@@ -102,7 +133,7 @@ class Threads:
     def run_later(self, job: Job) -> None:
         """Go on with something begun, which may not be refused: the line has no end for it."""
         with self._mutex:
-            if len(self._busy) < self._admitted and self._start(job):
+            if len(self._busy) < self._admission.admitted and self._start(job):
                 return
             self._wait_in_line(job)
 
@@ -135,7 +166,7 @@ class Threads:
         with self._mutex:
             self._ended += 1
             self._ended_waited += waited
-            if self._line and len(self._busy) <= self._admitted:
+            if self._line and len(self._busy) <= self._admission.admitted:
                 return self._line.popleft()
             self._busy.discard(thread)
             self._idle.append(thread)
@@ -151,46 +182,30 @@ class Threads:
         return False
 
     def _keep_looking(self) -> None:
-        wide_looks = 0
-        calm_looks = 0
-        wide = 0
+        calm = 0
         clock, used = time.monotonic(), time.process_time()
         while True:
             time.sleep(self.LOOK_SECONDS)
             last_clock, last_used = clock, used
             clock, used = time.monotonic(), time.process_time()
-            computes = used - last_used > (clock - last_clock) / 2
             with self._mutex:
-                if wide_looks >= self.LOOKS_WIDE:
-                    wide_looks = 0
-                    wide, self._admitted = self._admitted, self._narrow()
-                elif self._line:
-                    wide = self._admit_more(wide, computes=computes)
-                ended, self._ended, self._ended_waited = self._ended, 0, 0
-                calm_looks = 0 if self._line or ended else calm_looks + 1
-                wide_looks = wide_looks + 1 if self._admitted > self._narrow() else 0
-                if calm_looks < self.LOOKS_CALM:
+                calm = 0 if self._line or self._ended else calm + 1
+                self._look(computes=used - last_used > (clock - last_clock) / 2)
+                if calm < self.LOOKS_CALM:
                     continue
                 self._needed.clear()
             self._needed.wait()
             clock, used = time.monotonic(), time.process_time()
 
-    def _narrow(self) -> int:
+    def _look(self, *, computes: bool) -> None:
         long_ago = time.monotonic() - self.LONG_SECONDS
-        return min(self._most, self.FEW + sum(thread.began < long_ago for thread in self._busy))
-
-    def _admit_more(self, wide: int, *, computes: bool) -> int:
-        """Admit more if that helps; what is left of `wide`, the admission before it was tried narrow.
-
-        Where none has ended since the last look, it counts whether the process `computes`.
-        """
-        narrow = self._narrow()
-        if self._ended:
-            computes = self._ended_waited * 4 < self._ended
-        if self._admitted <= narrow and computes:
-            self._admitted, wide = narrow, 0
-        else:
-            self._admitted, wide = min(self._most, max(wide, self._admitted * 3 // 2 + 1, narrow)), 0
-        while self._line and len(self._busy) < self._admitted and self._start(self._line[0]):
+        self._admission.look(
+            in_line=bool(self._line),
+            long=sum(thread.began < long_ago for thread in self._busy),
+            ended=self._ended,
+            waited=self._ended_waited,
+            computes=computes,
+        )
+        self._ended = self._ended_waited = 0
+        while self._line and len(self._busy) < self._admission.admitted and self._start(self._line[0]):
             self._line.popleft()
-        return wide

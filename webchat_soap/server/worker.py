@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 5.0
 """What close() may still take when calls had to be given up."""
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What ends the service. A worker is forked with them blocked, ignores SIGINT and waits for SIGTERM."""
+
 Factory = Callable[[object], Application]
 
 
@@ -34,8 +37,6 @@ def find_factory(name: str) -> Factory:
 
 def work(options: ServeOptions, factory: Factory, listener: socket.socket, reports: Reports) -> int:
     """Serve in this process until SIGTERM; its exit code. A failure to start is reported."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         application = factory(options.settings)
     except BaseException as error:  # SystemExit too: whatever it is, the parent must learn of it
@@ -50,7 +51,8 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
     engine = Engine(listener, head_seconds=options.request_seconds, arrived=shell.arrived)
     listener.close()  # the engine has its own; this one would go on listening when the engine has stopped
     reports.send(None)
-    stop.wait()
+    # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
+    signal.sigwait({signal.SIGTERM})
     _stop(options, application, engine, shell)
     return 0
 
