@@ -197,6 +197,16 @@ def test_no_fault_ever_holds_a_word_of_anothers_request(tmp_path: Path) -> None:
         assert "Traceback" not in service.log.read_text()
 
 
+def test_what_the_server_refuses_by_itself_leaves_a_log_line_too(tmp_path: Path) -> None:
+    with running(tmp_path / "data", MAX_REQUEST="2KiB", LOG="json") as service:
+        answer = requests.post(f"{service.url}/webchat", data=bytes(3000), timeout=10)
+        assert answer.status_code == 413
+        until(lambda: '"code": 413' in service.log.read_text(), seconds=10, what="there is no line")
+        last = json.loads(service.log.read_text().splitlines()[-1])
+        assert last["status"] == 413
+        assert last["time"].endswith("Z")
+
+
 def test_a_token_works_after_a_restart(tmp_path: Path) -> None:
     data, token = tmp_path / "data", str(uuid.uuid4())
     with running(data) as service:

@@ -394,6 +394,19 @@ def test_a_client_that_goes_away_leaves_no_open_file(site: Site, pieces_taken: i
     assert site.files.opened[0].closed
 
 
+def test_one_reader_too_many_is_told_to_come_again_and_a_gone_one_makes_room(site: Site) -> None:
+    few = PublicFiles(chats=site.chats, files=site.files, max_streams=2)  # type: ignore[arg-type]
+    environ = environ_for(f"/public_files/{PNG}")
+    bodies = [few.respond(environ, PNG)(environ, lambda *_: None) for _ in range(2)]
+    refused = few.respond(environ, PNG)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert site.files.opened[-1].closed
+    for body in bodies:
+        body.close()  # type: ignore[attr-defined]
+        body.close()  # type: ignore[attr-defined]
+    assert [few.respond(environ, PNG).status_code for _ in range(2)] == [200, 200]
+
+
 def test_a_range_deep_in_a_file_is_sought_not_read_up_to(site: Site) -> None:
     data = bytes(2 * PIECE_BYTES) + b"end"
     site.add(PNG, data)

@@ -135,6 +135,7 @@ def read_head(scope: Scope, base: Environ) -> Environ:
     transfer_encoding = environ.get("HTTP_TRANSFER_ENCODING")
     if transfer_encoding is not None:
         if "CONTENT_LENGTH" in environ:
+            # Today's engine drops the length before us and closes the connection afterwards; another one may not.
             raise Refused(400, "Content-Length and Transfer-Encoding contradict each other; send one of them.")
         if transfer_encoding.lower() != "chunked":
             raise Refused(400, "Of Transfer-Encodings only chunked is taken; send the body so, or with its length.")

@@ -19,6 +19,7 @@ from webchat_soap.server.requests import Refused, base_environ, body_length, rea
 from webchat_soap.server.threads import NoRoom, Threads
 
 log = logging.getLogger(__name__)
+request_log = logging.getLogger("webchat_soap.request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +250,8 @@ class _Exchange:
             self._refuse(_too_busy("thread"))
 
     def _refuse(self, refused: Refused) -> None:
+        # The application never sees this request, so its log line is written here.
+        request_log.info("refused", extra={"fields": {"code": refused.status, "status": refused.status}})
         more = [(b"connection", b"close")]
         if refused.retry_after_seconds is not None:
             more.append((b"retry-after", str(refused.retry_after_seconds).encode()))
