@@ -5,7 +5,9 @@ One row per trait of stock Spyne that was wrong (SOAP 1.1, SOAP 1.2 Part 1 and 2
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -428,9 +430,105 @@ def test_a_body_over_the_limit_is_413(start_service: Any) -> None:
     assert "2048" in answer.text
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "x"])
-def test_an_encoded_body_is_415(service: Service, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["br", "x", "gzip, gzip"])
+def test_an_unknown_content_encoding_is_415(service: Service, encoding: str) -> None:
     assert service.post(envelope(SOAP11), Content_Encoding=encoding).status_code == 415
+
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": lambda plain: zlib.compress(plain)[2:-4],
+}
+
+
+@both
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_a_packed_request_is_read(service: Service, ns: str, encoding: str) -> None:
+    packed = PACKERS[encoding](envelope(ns).encode())
+    assert "GetLimitsResult" in send(service, ns, packed, Content_Encoding=encoding).text
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_a_packed_request_counts_by_what_it_unpacks_to(service: Service, encoding: str) -> None:
+    bomb = PACKERS[encoding](bytes(50 << 20))
+    answer = service.post(bomb, Content_Encoding=encoding)
+    assert answer.status_code == 413
+    assert str(1 << 20) in answer.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize(
+    "spoil", [lambda packed: packed[:-5], lambda packed: packed + b"more", lambda packed: b"plain"]
+)
+def test_a_packed_request_that_is_broken_is_400(service: Service, encoding: str, spoil: Any) -> None:
+    packed = spoil(PACKERS[encoding](envelope(SOAP11).encode() * 20))
+    assert service.post(packed, Content_Encoding=encoding).status_code == 400
+
+
+@both
+@pytest.mark.parametrize(
+    ("accept", "packs"),
+    [("gzip", True), ("gzip, deflate", True), ("*", True), ("GZIP;q=0.5", True), ("", False), ("br", False),
+     ("gzip;q=0", False), ("identity", False), ("gzip;q=x", False)],
+)  # fmt: skip
+def test_a_long_answer_is_packed_where_that_is_asked(
+    service: Service, ns: str, chat_id: str, accept: str, packs: bool
+) -> None:
+    text = "long " * 600
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "{text}"}}</fileDetails></SendMessage>'
+    short = send(service, ns, envelope(ns, body), Accept_Encoding=accept)
+    assert "Content-Encoding" not in short.headers
+    read = f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID></GetMessages>'
+    answer = send(service, ns, envelope(ns, read), Accept_Encoding=accept)
+    assert (answer.headers.get("Content-Encoding") == "gzip") is packs
+    assert f"<text>{text.strip()}</text>" in answer.text
+
+
+WSA = ["http://www.w3.org/2005/08/addressing", "http://schemas.xmlsoap.org/ws/2004/08/addressing"]
+
+
+def addressed(wsa: str, operation: str = "GetLimits") -> str:
+    """What WCF's wsHttpBinding sends."""
+    return (
+        f'<a:Action xmlns:a="{wsa}" s:mustUnderstand="1">{operation}</a:Action>'
+        f'<a:MessageID xmlns:a="{wsa}">urn:uuid:4f0c&amp;8d2e</a:MessageID>'
+        f'<a:ReplyTo xmlns:a="{wsa}"><a:Address>{wsa}/anonymous</a:Address></a:ReplyTo>'
+        f'<a:To xmlns:a="{wsa}" s:mustUnderstand="1">http://somewhere/webchat</a:To>'
+    )
+
+
+@both
+@pytest.mark.parametrize("wsa", WSA)
+def test_an_addressed_message_is_answered_to_its_id(service: Service, ns: str, wsa: str) -> None:
+    def header(answer: requests.Response) -> dict[str, str]:
+        found = etree.fromstring(answer.content).find(f"{{{ns}}}Header")
+        return {etree.QName(block).localname: block.text for block in found.iterchildren(f"{{{wsa}}}*")}
+
+    answer = send(service, ns, envelope(ns, header=addressed(wsa)))
+    assert answer.status_code == 200
+    assert header(answer) == {
+        "Action": "urn:webchat:v1:WebchatPortType:GetLimitsResponse",
+        "RelatesTo": "urn:uuid:4f0c&8d2e",
+    }
+    unknown = '<EndChat xmlns="urn:webchat:v1"><CHATID>none</CHATID></EndChat>'
+    fault = send(service, ns, envelope(ns, unknown, header=addressed(wsa, "EndChat")))
+    assert code(fault)[1] == "ChatNotFound"
+    assert header(fault) == {
+        "Action": "urn:webchat:v1:WebchatPortType:EndChat:Fault:WebchatFault",
+        "RelatesTo": "urn:uuid:4f0c&8d2e",
+    }
+    secret = addressed(wsa) + '<x:Secret xmlns:x="urn:x" s:mustUnderstand="1"/>'
+    ruled = send(service, ns, envelope(ns, header=secret))
+    assert code(ruled) == ("MustUnderstand", None)
+    assert header(ruled)["RelatesTo"] == "urn:uuid:4f0c&8d2e"
+    assert header(ruled)["Action"] in (f"{wsa}/soap/fault", f"{wsa}/fault")
+
+
+@both
+def test_an_answer_to_a_message_that_is_not_addressed_has_no_header(service: Service, ns: str) -> None:
+    assert etree.fromstring(send(service, ns, envelope(ns)).content).find(f"{{{ns}}}Header") is None
 
 
 @both

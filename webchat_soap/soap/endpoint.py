@@ -14,7 +14,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.details import is_chat_id
 from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
-from webchat_soap.soap.envelope import Refused, UnknownCharset, to_utf8
+from webchat_soap.soap import compression
+from webchat_soap.soap.envelope import Envelope, UnknownCharset, to_utf8
 from webchat_soap.soap.faults import EnvelopeFault, status_of, write_fault
 from webchat_soap.soap.packaging import UnsupportedMedia, unpack
 from webchat_soap.soap.protocol import WebchatTransport
@@ -90,58 +91,69 @@ class SoapEndpoint:
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
         )
-        version: SoapVersion | None = None
         try:
             status, media_type, answer = self._answer(environ, caller, line)
         except _Plain as refusal:
             line.code = str(refusal.status)
             status, media_type, answer = refusal.status, "text/plain; charset=utf-8", f"{refusal.sentence}\n".encode()
-        except Exception:
-            log.exception("unforeseen in request %s", caller.request_id)
-            version = SOAP12 if line.version == SOAP12.name else SOAP11
-            status, media_type, answer = self._fault(Internal(), version, caller, line)
-        line.answer_bytes = len(answer)
-        self._log(line, caller, status)
         headers = [
             ("Content-Type", media_type),
-            ("Content-Length", str(len(answer))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
         ]
+        if len(answer) >= compression.MIN_BYTES and compression.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+            answer = compression.pack(answer)
+            headers.append(("Content-Encoding", "gzip"))
+        headers.append(("Content-Length", str(len(answer))))
+        line.answer_bytes = len(answer)
+        self._log(line, caller, status)
         start_response(_STATUS_LINES[status], headers)
         return [answer]
 
     def _answer(self, environ: WSGIEnvironment, caller: Caller, line: _LogLine) -> tuple[int, str, bytes]:
         body = self._read(environ)
         line.request_bytes = len(body)
-        version = SOAP11
+        envelope = Envelope(version=SOAP11)
         try:
             try:
                 package = unpack(body, environ.get("CONTENT_TYPE", ""))
-                version = package.hint
+                envelope.version = package.hint
                 body = to_utf8(package.body, package.charset)
             except (UnsupportedMedia, UnknownCharset) as refusal:
                 raise _Plain(415, str(refusal)) from None
-            ctx = self._transport.open_call(body, hint=package.hint, caller=caller)
-            version = ctx.in_document.version
-            line.operation, line.version = ctx.descriptor.name, version.name
-            self._check_action(environ, package.action, version, line.operation)
+            ctx = self._transport.new_call(body, hint=package.hint, caller=caller)
+            envelope = ctx.in_document
+            self._transport.read(ctx)
+            line.operation, line.version = ctx.descriptor.name, envelope.version.name
+            self._check_action(environ, package.action, envelope.version, line.operation)
             line.chat_id = _chat_id_of(ctx)
             answer = self._transport.call(ctx)
             # SendMessage may have it in its JSON, and StartChat makes one.
             line.chat_id = getattr(ctx.out_object[0], "chat_id", line.chat_id)
-        except Refused as refused:
-            return self._fault(refused.error, refused.version, caller, line)
-        except EnvelopeFault as error:
-            return self._fault(error, error.version, caller, line)
-        except WebchatError as error:
-            return self._fault(error, version, caller, line)
-        return 200, version.media_type, answer
+        except (WebchatError, EnvelopeFault) as error:
+            return self._fault(error, envelope, caller, line)
+        except _Plain:
+            raise
+        except Exception:
+            log.exception("unforeseen in request %s", caller.request_id)
+            return self._fault(Internal(), envelope, caller, line)
+        return 200, envelope.version.media_type, answer
 
     def _read(self, environ: WSGIEnvironment) -> bytes:
         encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-        if encoding not in ("", "identity"):
-            raise _Plain(415, "Send the request without a Content-Encoding.")
+        if encoding in ("", "identity"):
+            return self._read_raw(environ)
+        if encoding not in compression.CODINGS:
+            raise _Plain(415, "Send the request plain, or with the Content-Encoding gzip or deflate.")
+        raw = self._read_raw(environ)
+        try:
+            return compression.unpack(raw, encoding, max_bytes=self._max_request_bytes)
+        except compression.TooLarge:
+            raise _Plain(413, f"The request is larger than {self._max_request_bytes} bytes.") from None
+        except compression.Broken:
+            raise _Plain(400, f"The body is not what its Content-Encoding {encoding} says.") from None
+
+    def _read_raw(self, environ: WSGIEnvironment) -> bytes:
         declared = environ.get("CONTENT_LENGTH") or ""
         limit = self._max_request_bytes
         if declared:
@@ -175,11 +187,20 @@ class SoapEndpoint:
             )
 
     def _fault(
-        self, error: WebchatError | EnvelopeFault, version: SoapVersion, caller: Caller, line: _LogLine
+        self, error: WebchatError | EnvelopeFault, envelope: Envelope, caller: Caller, line: _LogLine
     ) -> tuple[int, str, bytes]:
+        version = envelope.version
         line.code, line.version = error.code, version.name
-        status = status_of(error, version=version, soap12_sender_status=self._soap12_sender_status)
-        return status, version.media_type, write_fault(error, version=version, request_id=caller.request_id)
+        blocks = ""
+        if envelope.addressing is not None:
+            operation = None if line.operation == "-" else line.operation
+            blocks = envelope.addressing.answer_blocks(envelope.addressing.fault_action(operation))
+        fault = write_fault(error, version=version, request_id=caller.request_id, header_blocks=blocks)
+        return (
+            status_of(error, version=version, soap12_sender_status=self._soap12_sender_status),
+            version.media_type,
+            fault,
+        )
 
     def _log(self, line: _LogLine, caller: Caller, status: int) -> None:
         if log.isEnabledFor(logging.INFO):

@@ -14,6 +14,7 @@ from typing import Any
 from lxml import etree
 
 from webchat_soap.domain.errors import InvalidRequest
+from webchat_soap.soap.addressing import NAMESPACES, Addressing, read_addressing
 from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
 from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
 
@@ -49,25 +50,19 @@ _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _BEGINS_WITH_DECLARATION = re.compile(rb"<\?xml[ \t\r\n]").match
 
 
-class Refused(Exception):
-    """A request that is refused before any operation runs, with the version that the answer is to be in."""
-
-    def __init__(self, error: InvalidRequest, version: SoapVersion) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.version = version
-
-
 class UnknownCharset(Exception):
     """The charset that was named is not one that we read; its message is a whole sentence."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Envelope:
-    """A checked envelope: what to do, and what the answer must know."""
+    """What is known of a message so far. It fills while the message is read, so that a fault that is met on the way
+    is answered in the right version and to the right MessageID."""
 
     version: SoapVersion
-    operation: Any
+    """At first that of the media type."""
+    addressing: Addressing | None = None
+    operation: Any = None
     """The one child element of Body."""
 
 
@@ -121,25 +116,19 @@ def to_utf8(body: bytes, charset: str | None) -> bytes:
     return _DECLARATION.sub("", text, count=1).encode("utf-8", "surrogatepass")
 
 
-def read_envelope(body: bytes, parser: etree.XMLParser, *, hint: SoapVersion, max_tags: int = MAX_TAGS) -> Envelope:
-    """Parse and check. `body` is UTF-8; `hint` is the version of the media type, for faults before one is known.
+def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope, *, max_tags: int = MAX_TAGS) -> None:
+    """Parse, check, and fill `envelope`. `body` is UTF-8.
 
-    Raises Refused, VersionMismatch, MustUnderstand or DataEncodingUnknown.
+    Raises InvalidRequest, VersionMismatch, MustUnderstand or DataEncodingUnknown.
     """
-    version = hint
-    try:
-        root = _parse(body, parser, max_tags)
-        name = etree.QName(root)
-        if name.namespace not in VERSIONS:
-            raise VersionMismatch(
-                "The document element is not an Envelope of SOAP 1.1 or SOAP 1.2; see the WSDL for both.", version=hint
-            )
-        version = VERSIONS[name.namespace]
-        if name.localname != "Envelope":
-            raise InvalidRequest("The document element must be Envelope.")
-        return Envelope(version=version, operation=_read_parts(root, version, body))
-    except InvalidRequest as error:
-        raise Refused(error, version) from None
+    root = _parse(body, parser, max_tags)
+    name = etree.QName(root)
+    if name.namespace not in VERSIONS:
+        raise VersionMismatch("The document element is not an Envelope of SOAP 1.1 or SOAP 1.2; see the WSDL for both.")
+    envelope.version = VERSIONS[name.namespace]
+    if name.localname != "Envelope":
+        raise InvalidRequest("The document element must be Envelope.")
+    _read_parts(root, envelope, body)
 
 
 def _parse(body: bytes, parser: etree.XMLParser, max_tags: int) -> Any:
@@ -169,7 +158,8 @@ def _has_instruction(root: Any) -> bool:
     return bool(around) or next(root.iter(etree.ProcessingInstruction), None) is not None
 
 
-def _read_parts(root: Any, version: SoapVersion, raw: bytes) -> Any:
+def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
+    version = envelope.version
     header_tag, body_tag = version.tag("Header"), version.tag("Body")
     parts = list(root)
     header = parts.pop(0) if parts and parts[0].tag == header_tag else None
@@ -188,7 +178,8 @@ def _read_parts(root: Any, version: SoapVersion, raw: bytes) -> Any:
         )
     if version is SOAP12 and b"encodingStyle" in raw:
         _check_encoding_style(version, root, header, body)
-    if header is not None:
+    if header is not None and len(header):
+        envelope.addressing = read_addressing(header)
         _check_header(header, version)
     if len(body) != 1:
         raise InvalidRequest("The Body must hold exactly one element, that of the operation.")
@@ -197,7 +188,7 @@ def _read_parts(root: Any, version: SoapVersion, raw: bytes) -> Any:
     operation = body[0]
     if operation.tag == version.tag("Fault"):
         raise InvalidRequest("A Fault is no request.")
-    return operation
+    envelope.operation = operation
 
 
 def _check_header(header: Any, version: SoapVersion) -> None:
@@ -211,15 +202,14 @@ def _check_header(header: Any, version: SoapVersion) -> None:
         if value in version.true_values:
             if (block.get(role) or "").strip() in version.own_roles:
                 name = etree.QName(block)
-                missed.append((name.namespace or "", name.localname))
+                if name.namespace not in NAMESPACES:
+                    missed.append((name.namespace or "", name.localname))
         elif value not in version.false_values:
             allowed = " or ".join(sorted(version.true_values | version.false_values))
             raise InvalidRequest(f"mustUnderstand must be {allowed}.")
     if missed:
         names = ", ".join(f"{{{namespace}}}{name}"[:200] for namespace, name in missed[:5])
-        raise MustUnderstand(
-            f"These header blocks must be understood and are not: {names}.", version=version, blocks=tuple(missed[:20])
-        )
+        raise MustUnderstand(f"These header blocks must be understood and are not: {names}.", blocks=tuple(missed[:20]))
 
 
 def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: Any) -> None:
@@ -230,6 +220,4 @@ def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: An
     for element in body.iterdescendants():
         style = element.get(encoding_style)
         if style is not None and style.strip() != _NO_ENCODING:
-            raise DataEncodingUnknown(
-                "This encodingStyle is not known; messages are document/literal.", version=version
-            )
+            raise DataEncodingUnknown("This encodingStyle is not known; messages are document/literal.")

@@ -13,16 +13,15 @@ from webchat_soap.soap.writers import escape_text, make_writer
 class EnvelopeFault(Exception):
     """A fault that the SOAP specifications rule: its own code, no detail."""
 
-    def __init__(self, message: str, *, version: SoapVersion) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.version = version
 
     @property
     def code(self) -> str:
         return type(self).__name__
 
-    def header(self) -> str:
+    def blocks(self, version: SoapVersion) -> str:
         """Header blocks that the specification wants beside the fault, as XML."""
         return ""
 
@@ -30,34 +29,33 @@ class EnvelopeFault(Exception):
 class VersionMismatch(EnvelopeFault):
     """The envelope is of neither SOAP version. SOAP 1.1 section 4.4.1, SOAP 1.2 Part 1 section 5.4.7."""
 
-    def header(self) -> str:
-        if self.version is SOAP11:
+    def blocks(self, version: SoapVersion) -> str:
+        if version is SOAP11:
             return ""
         supported = "".join(
-            f'<soap:SupportedEnvelope qname="ns{number}:Envelope" xmlns:ns{number}="{version.namespace}"/>'
-            for number, version in enumerate((SOAP12, SOAP11), start=1)
+            f'<soap:SupportedEnvelope qname="ns{number}:Envelope" xmlns:ns{number}="{known.namespace}"/>'
+            for number, known in enumerate((SOAP12, SOAP11), start=1)
         )
-        return f"<soap:Header><soap:Upgrade>{supported}</soap:Upgrade></soap:Header>"
+        return f"<soap:Upgrade>{supported}</soap:Upgrade>"
 
 
 class MustUnderstand(EnvelopeFault):
     """A header block that must be understood is not. SOAP 1.1 section 4.2.3, SOAP 1.2 Part 1 section 5.4.8."""
 
-    def __init__(self, message: str, *, version: SoapVersion, blocks: tuple[tuple[str, str], ...]) -> None:
-        super().__init__(message, version=version)
-        self.blocks = blocks
+    def __init__(self, message: str, *, blocks: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(message)
+        self.missed = blocks
 
-    def header(self) -> str:
-        if self.version is SOAP11:
+    def blocks(self, version: SoapVersion) -> str:
+        if version is SOAP11:
             return ""
-        not_understood = "".join(
+        return "".join(
             f'<soap:NotUnderstood qname="ns{number}:{name}" xmlns:ns{number}="{escape_text(namespace)}"/>'
             if namespace
             # An empty namespace cannot be given a prefix.
             else f'<soap:NotUnderstood qname="{name}"/>'
-            for number, (namespace, name) in enumerate(self.blocks, start=1)
+            for number, (namespace, name) in enumerate(self.missed, start=1)
         )
-        return f"<soap:Header>{not_understood}</soap:Header>"
 
 
 class DataEncodingUnknown(EnvelopeFault):
@@ -92,13 +90,17 @@ def status_of(error: WebchatError | EnvelopeFault, *, version: SoapVersion, soap
     return soap12_sender_status if version is SOAP12 and isinstance(error, SenderError) else 500
 
 
-def write_fault(error: WebchatError | EnvelopeFault, *, version: SoapVersion, request_id: str) -> bytes:
-    """The whole answer. `faultstring` and Reason begin with the code: some clients show nothing else."""
+def write_fault(
+    error: WebchatError | EnvelopeFault, *, version: SoapVersion, request_id: str, header_blocks: str = ""
+) -> bytes:
+    """The whole answer. `faultstring` and Reason begin with the code: some clients show nothing else.
+
+    `header_blocks` is XML for the Header, beside what the fault itself wants there.
+    """
     if isinstance(error, WebchatError):
         side = version.sender if isinstance(error, SenderError) else version.receiver
         subcode: str | None = error.code
         reason = f"{error.code}: {error.message}"
-        header = ""
         detail = _write_detail(
             _Detail(
                 code=error.code,
@@ -118,7 +120,8 @@ def write_fault(error: WebchatError | EnvelopeFault, *, version: SoapVersion, re
             "",
         )
     else:
-        side, subcode, reason, header, detail = error.code, None, error.message, error.header(), ""
+        side, subcode, reason, detail = error.code, None, error.message, ""
+        header_blocks = error.blocks(version) + header_blocks
     reason = escape_text(reason)
     if version is SOAP11:
         body = f"<faultcode>soap:{side}</faultcode><faultstring>{reason}</faultstring>"
@@ -131,5 +134,4 @@ def write_fault(error: WebchatError | EnvelopeFault, *, version: SoapVersion, re
         body += f'<soap:Reason><soap:Text xml:lang="en">{reason}</soap:Text></soap:Reason>'
         body += f"<soap:Detail>{detail}</soap:Detail>" if detail else ""
         fault = f'<soap:Fault xmlns:webchat="{NAMESPACE}">{body}</soap:Fault>'
-    answer = f"{version.open_envelope}{header}<soap:Body>{fault}</soap:Body>{version.close_envelope}"
-    return answer.encode()
+    return version.envelope(fault, header_blocks=header_blocks).encode()

@@ -22,7 +22,8 @@ from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
-from webchat_soap.soap.envelope import MAX_TAGS, Envelope, Refused, make_parser, read_envelope
+from webchat_soap.soap.addressing import response_action
+from webchat_soap.soap.envelope import MAX_TAGS, Envelope, make_parser, read_envelope
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
 from webchat_soap.soap.types import NAMESPACE
@@ -50,9 +51,8 @@ class CallContext(MethodContext):
         self.app = transport.app
         self.udc = caller
         self.in_string = [body]
-        self.hint = hint
         self.tools: _Tools | None = None
-        self.in_document: Any = None
+        self.in_document = Envelope(version=hint)
         self.in_body_doc: Any = None
         self.method_request_string = ""
         self.in_object: list[Any] = []
@@ -92,7 +92,7 @@ class WebchatProtocol(ProtocolBase):
 
     def create_in_document(self, ctx: Any, charset: str | None = None) -> None:
         """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`."""
-        ctx.in_document = read_envelope(ctx.in_string[0], ctx.tools.parser, hint=ctx.hint, max_tags=self._max_tags)
+        read_envelope(ctx.in_string[0], ctx.tools.parser, ctx.in_document, max_tags=self._max_tags)
 
     def decompose_incoming_envelope(self, ctx: Any, message: Any = ProtocolBase.REQUEST) -> None:
         """Find the operation."""
@@ -104,17 +104,14 @@ class WebchatProtocol(ProtocolBase):
         """One context, the given one: there are no auxiliary methods, for which Spyne would copy it."""
         descriptor = self._descriptors.get(ctx.method_request_string)
         if descriptor is None:
-            raise Refused(_unknown_operation(ctx.in_body_doc, self.operation_names), ctx.in_document.version)
+            raise _unknown_operation(ctx.in_body_doc, self.operation_names)
         ctx.descriptor = descriptor
         return (ctx,)
 
     def deserialize(self, ctx: Any, message: Any) -> None:
         """The operation's element to its arguments."""
         reader = self._readers[ctx.descriptor.name]
-        try:
-            ctx.in_object = reader.read(ctx.in_body_doc, ctx.tools.schema, body=ctx.in_string[0])
-        except InvalidRequest as error:
-            raise Refused(error, ctx.in_document.version) from None
+        ctx.in_object = reader.read(ctx.in_body_doc, ctx.tools.schema, body=ctx.in_string[0])
 
     def serialize(self, ctx: Any, message: Any) -> None:
         """The result to the response element."""
@@ -122,9 +119,11 @@ class WebchatProtocol(ProtocolBase):
 
     def create_out_string(self, ctx: Any, charset: str | None = None) -> None:
         """The response element to the whole envelope, UTF-8."""
-        version: SoapVersion = ctx.in_document.version
-        envelope = f"{version.open_envelope}<soap:Body>{ctx.out_document}</soap:Body>{version.close_envelope}"
-        ctx.out_string = [envelope.encode()]
+        envelope: Envelope = ctx.in_document
+        blocks = ""
+        if envelope.addressing is not None:
+            blocks = envelope.addressing.answer_blocks(response_action(ctx.descriptor.name))
+        ctx.out_string = [envelope.version.envelope(ctx.out_document, header_blocks=blocks).encode()]
 
 
 def _unknown_operation(element: Any, names: frozenset[str]) -> InvalidRequest:
@@ -155,12 +154,15 @@ class WebchatTransport(ServerBase):
         names: frozenset[str] = self.app.in_protocol.operation_names
         return names
 
-    def open_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> CallContext:
-        """The context of a call whose message is read and valid; `call` runs it.
+    def new_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> CallContext:
+        """The context of a call, to be given to `read` and then to `call`. `body` is UTF-8."""
+        return CallContext(self, body=body, hint=hint, caller=caller)
 
-        Raises Refused or an EnvelopeFault.
+    def read(self, ctx: CallContext) -> None:
+        """Read the message and find it valid. Raises InvalidRequest or an EnvelopeFault.
+
+        What `ctx.in_document` has by then says how to answer.
         """
-        ctx = CallContext(self, body=body, hint=hint, caller=caller)
         try:
             tools = self._tools.pop()
         except IndexError:
@@ -175,7 +177,6 @@ class WebchatTransport(ServerBase):
         finally:
             ctx.tools = None
             self._tools.append(tools)
-        return ctx
 
     def call(self, ctx: CallContext) -> bytes:
         """Run the operation and write its answer. Raises whatever the use case raises."""

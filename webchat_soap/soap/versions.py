@@ -29,6 +29,11 @@ class SoapVersion:
         object.__setattr__(self, "open_envelope", opening)
         object.__setattr__(self, "close_envelope", "</soap:Envelope>")
 
+    def envelope(self, body: str, *, header_blocks: str = "") -> str:
+        """A whole message around what is XML already."""
+        header = f"<soap:Header>{header_blocks}</soap:Header>" if header_blocks else ""
+        return f"{self.open_envelope}{header}<soap:Body>{body}</soap:Body>{self.close_envelope}"
+
     def tag(self, name: str) -> str:
         """The name in this version's envelope namespace, as lxml writes it."""
         return f"{{{self.namespace}}}{name}"
