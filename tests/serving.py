@@ -16,6 +16,7 @@ import zeep
 from lxml import etree
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.answers import Checked
 from tests.file_host import FileHost
 from webchat_soap.app import create_app
 from webchat_soap.settings import load_settings
@@ -64,7 +65,8 @@ def serving(data: Path, **settings: str) -> Iterator[Service]:
             **{f"WEBCHAT_{name}": value for name, value in settings.items()},
         }
         app = create_app(load_settings(environ=environ, toml_path=None))
-        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
+        checked = Checked(app)
+        server = make_server("127.0.0.1", 0, checked, threaded=True, request_handler=_QuietHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -75,6 +77,8 @@ def serving(data: Path, **settings: str) -> Iterator[Service]:
             thread.join()
             server.server_close()
             app.close()
+            # Where the service stops the tests that used it are over, so this fails the last of them.
+            assert checked.problems == []
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
