@@ -12,7 +12,7 @@ import textwrap
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -45,7 +45,15 @@ class Prover:
     def __init__(self) -> None:
         self.asked: list[tuple[FileType | None, str | None]] = []
 
-    def __call__(self, path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+    def __call__(
+        self,
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
         self.asked.append((declared, original_name))
         word = path.read_bytes().split(b" ")[0].decode()
         if word not in FileType.__members__:
@@ -238,7 +246,14 @@ def test_a_large_download_is_never_held_in_memory(tmp_path: Path, framing: str) 
             connection.send(b"10000\r\n" + piece + b"\r\n" if "chunked" in framing else piece)
         connection.send(b"0\r\n\r\n" if "chunked" in framing else b"")
 
-    def prove(path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+    def prove(
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
         return ProvedType(file_type=FileType.VIDEO, content_type="video/mp4", extension="mp4")
 
     with FileHost() as host:
