@@ -81,9 +81,11 @@ _C = b"\x03r\xbc\0L\xed\xbaFfcCtToOvVp"
 _CLASSES = bytes(65 if byte in _A else 66 if byte in _B else 67 if byte in _C else 0 for byte in range(256))
 _LEFT_OUT = b"<?P"
 """P can be in one class only; so PHP in capitals is searched for by itself."""
-_MAX_PLACES = 256
-"""In a chunk; above it the search one by one is cheaper."""
+_MAX_PLACES = 64
+"""In a chunk; random bytes have ten. Above it the search one by one costs no more."""
 _PLACES_PER_READ = 4
+_READS_PER_FALSE_MARK = 8
+"""Dearer than it is, since honest files have next to none: after some thousands the file is made to cost."""
 
 
 def find_hidden(reader: Reader, chunk: bytes, *, pdf: bool) -> str | None:
@@ -99,7 +101,7 @@ def find_hidden(reader: Reader, chunk: bytes, *, pdf: bool) -> str | None:
         if places > _MAX_PLACES:
             return _find_one_by_one(reader, chunk, pdf=pdf)
         # The classes of %PDF and <!doctype begin at their second letter.
-        what = _mark_at(chunk, at, pdf=pdf) or (_mark_at(chunk, at - 1, pdf=pdf) if at else None)
+        what = _mark_at(reader, chunk, at, pdf=pdf) or (_mark_at(reader, chunk, at - 1, pdf=pdf) if at else None)
         if what is not None:
             return what
         at = classes.find(b"ABC", at + 1)
@@ -107,13 +109,16 @@ def find_hidden(reader: Reader, chunk: bytes, *, pdf: bool) -> str | None:
     return _find_php_in_capitals(reader, chunk)
 
 
-def _mark_at(chunk: bytes, at: int, *, pdf: bool) -> str | None:
+def _mark_at(reader: Reader, chunk: bytes, at: int, *, pdf: bool) -> str | None:
     found = _AT_MARK.match(chunk, at)
     if found is None:
         return "HTML or a script" if MARKUP.match(chunk, at) else None
     assert found.lastindex is not None
     _, follows, what = _MARKS[found.lastindex - 1]
-    return what if (pdf or what is not _A_PDF) and follows(chunk[at : at + LOOK_AHEAD_BYTES]) else None
+    if (pdf or what is not _A_PDF) and follows(chunk[at : at + LOOK_AHEAD_BYTES]):
+        return what
+    reader.spend(_READS_PER_FALSE_MARK)
+    return None
 
 
 def _find_one_by_one(reader: Reader, chunk: bytes, *, pdf: bool) -> str | None:
@@ -123,7 +128,7 @@ def _find_one_by_one(reader: Reader, chunk: bytes, *, pdf: bool) -> str | None:
             at = text.find(opening)
             while at >= 0:
                 reader.spend(1)
-                what = _mark_at(chunk, at, pdf=pdf)
+                what = _mark_at(reader, chunk, at, pdf=pdf)
                 if what is not None:
                     return what
                 at = text.find(opening, at + 1)

@@ -91,16 +91,17 @@ def _prove(
     try:
         found = _sniff(reader, original_name)
         proved = found.proved
-        fits = declared in (None, proved.file_type)
-        if fits and reader.size > max_bytes.get(proved.file_type, reader.size):
-            raise too_large(max_bytes[proved.file_type], reader.size)
-        refuse_active(reader, found)
-        refuse_on_second_opinion(reader, found)
+        limit = max_bytes.get(proved.file_type, reader.size)
+        if reader.size > limit and declared in (None, proved.file_type):
+            raise too_large(limit, reader.size)
+        if reader.size <= limit:
+            refuse_active(reader, found)
+            refuse_on_second_opinion(reader, found)
     except TooManyParts:
         raise UnsupportedFileType(
             "The file is made of more parts than any program writes; save or export it anew and send that."
         ) from None
-    if declared is not None and not fits:
+    if declared is not None and declared is not proved.file_type:
         raise mismatch(declared, proved)
     return proved
 
