@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -69,7 +69,14 @@ CONNECTS = ConnectRecord()
 
 
 def intake_over(guard: UrlGuard, folder: Path) -> FileIntake:
-    def prove(path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+    def prove(
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
         return ProvedType(file_type=FileType.IMAGE, content_type="image/png", extension="png")
 
     return FileIntake(

@@ -12,7 +12,7 @@ import textwrap
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -44,9 +44,19 @@ class Prover:
 
     def __init__(self) -> None:
         self.asked: list[tuple[FileType | None, str | None]] = []
+        self.limits: list[Mapping[FileType, int]] = []
 
-    def __call__(self, path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+    def __call__(
+        self,
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
         self.asked.append((declared, original_name))
+        self.limits.append(max_bytes)
         word = path.read_bytes().split(b" ")[0].decode()
         if word not in FileType.__members__:
             raise UnsupportedFileType("It is nothing known; send another.", detected_type=word)
@@ -238,7 +248,14 @@ def test_a_large_download_is_never_held_in_memory(tmp_path: Path, framing: str) 
             connection.send(b"10000\r\n" + piece + b"\r\n" if "chunked" in framing else piece)
         connection.send(b"0\r\n\r\n" if "chunked" in framing else b"")
 
-    def prove(path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+    def prove(
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
         return ProvedType(file_type=FileType.VIDEO, content_type="video/mp4", extension="mp4")
 
     with FileHost() as host:
@@ -347,6 +364,102 @@ def test_downloads_beyond_the_room_are_busy_at_once_and_streams_are_not(tmp_path
         assert sizes == [5]
         with house.fetch(host.serve("/a", b"IMAGE")) as checked:
             assert checked.size == 5
+
+
+class SlowProver:
+    """Proves a picture when it is let; keeps how many proofs ran side by side."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.begun = threading.Event()
+        self.running = 0
+        self.most = 0
+        self.deadlines: list[float] = []
+        self._lock = threading.Lock()
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.deadlines.append(deadline)
+        self.begun.set()
+        assert self.go_on.wait(20)
+        with self._lock:
+            self.running -= 1
+        if path.read_bytes() == b"BAD":
+            raise UnsupportedFileType("It is nothing known; send another.")
+        return ProvedType(file_type=FileType.IMAGE, content_type="image/png", extension="png")
+
+
+def test_files_are_proved_one_at_a_time_however_many_come(tmp_path: Path) -> None:
+    prover = SlowProver()
+    with FileHost() as host:
+        house = House(host, tmp_path, prove=prover)
+        outcomes: list[str] = []
+
+        def one(number: int) -> None:
+            try:
+                with receive(house, b"BAD" if number % 3 else b"GOOD", declared=None, max_bytes=None):
+                    outcomes.append("taken")
+            except UnsupportedFileType:
+                outcomes.append("refused")
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
+        for thread in threads:
+            thread.start()
+        prover.go_on.set()
+        for thread in threads:
+            thread.join(30)
+    assert sorted(outcomes) == ["refused"] * 8 + ["taken"] * 4
+    assert prover.most == 1
+    assert house.spooled() == []
+
+
+def test_a_file_whose_turn_to_be_proved_does_not_come_in_time_is_busy_and_leaves_nothing(tmp_path: Path) -> None:
+    prover = SlowProver()
+    with FileHost() as host:
+        house = House(host, tmp_path, prove=prover)
+        sizes: list[int] = []
+
+        def first() -> None:
+            with receive(house, b"GOOD", declared=None, max_bytes=None) as checked:
+                sizes.append(checked.size)
+
+        thread = threading.Thread(target=first)
+        thread.start()
+        assert prover.begun.wait(10)
+        details = FileDetails(url=host.serve("/a", b"GOOD"), original_name=None, declared_type=None, field="fileUrl")
+        deadline = time.monotonic() + 0.5
+        with pytest.raises(Busy) as caught, house.intake.fetch(details, deadline=deadline):
+            pass
+        assert time.monotonic() >= deadline
+        assert caught.value.retry_after_seconds == 5
+        assert caught.value.retryable
+        assert len(house.spooled()) == 1
+        prover.go_on.set()
+        thread.join(20)
+        assert sizes == [4]
+        deadline = time.monotonic() + 20
+        with house.intake.fetch(details, deadline=deadline) as checked:
+            assert checked.size == 4
+    assert prover.deadlines[-1] == deadline
+    assert house.spooled() == []
+
+
+def test_the_proof_is_told_the_limits_with_the_cap(house: House) -> None:
+    with receive(house, b"IMAGE", declared=None, max_bytes=1500):
+        pass
+    assert house.prover.limits == [
+        {FileType.IMAGE: 1000, FileType.AUDIO: 1500, FileType.VIDEO: 1500, FileType.DOCUMENT: 1500}
+    ]
 
 
 def test_many_downloads_side_by_side_do_not_mix(house: House) -> None:

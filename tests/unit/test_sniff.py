@@ -466,7 +466,7 @@ def test_no_file_can_keep_the_sniffer_busy(what: str, prove_bytes: ProveBytes) -
     started = time.process_time()
     with contextlib.suppress(UnsupportedFileType):
         prove_bytes(COSTLY[what])
-    # The budget of reads is half a second; an endless or quadratic loop would take minutes.
+    # The budget of reads is a fifth of a second; an endless or quadratic loop would take minutes.
     assert time.process_time() - started < 15
 
 

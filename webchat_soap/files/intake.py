@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,25 @@ from webchat_soap.files.spool import CHUNK_BYTES, Spool, SpoolFile
 
 
 class Prove(Protocol):
-    """What the bytes are. UnsupportedFileType, FileTypeMismatch."""
+    """What the bytes are. UnsupportedFileType, FileTypeMismatch, FileTooLarge, Busy.
 
-    def __call__(self, path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType: ...
+    `max_bytes` has every family: what is larger may be refused before it is looked through. `deadline` is a
+    time.monotonic() value, beyond which the answer is Busy.
+    """
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: Mapping[FileType, int],
+        deadline: float,
+    ) -> ProvedType: ...
+
+
+_RECEIVED_WAIT_SECONDS = 30.0
+"""For the proof of what comes from a stream, whose callers name no deadline; below the 45 s that a call may take."""
 
 
 class FileIntake:
@@ -28,6 +45,8 @@ class FileIntake:
 
     `max_file_bytes` has every family. At most `max_fetches` downloads run side by side, from the first byte asked for
     until the caller has taken the file; beyond them the answer is Busy at once, so that long work never starves short.
+    `max_proofs` are looked through side by side: they compute all the time, so that more of them finish no sooner, but
+    hold up everything else; the others wait for their turn until their deadline, and then the answer is Busy.
     """
 
     def __init__(
@@ -40,6 +59,7 @@ class FileIntake:
         content_types: Callable[[FileType], tuple[str, ...]],
         max_file_bytes: Mapping[FileType, int],
         max_fetches: int = 64,
+        max_proofs: int = 1,
     ) -> None:
         self._guard = guard
         self._downloader = downloader
@@ -48,6 +68,7 @@ class FileIntake:
         self._content_types = content_types
         self._max_file_bytes = {file_type: max_file_bytes[file_type] for file_type in FileType}
         self._fetches = threading.BoundedSemaphore(max_fetches)
+        self._proofs = threading.BoundedSemaphore(max_proofs)
 
     def check_url(self, details: FileDetails) -> None:
         """The refusals that need no network: UrlNotAllowed, InvalidRequest."""
@@ -71,7 +92,11 @@ class FileIntake:
                     field=details.field,
                 )
                 yield self._checked(
-                    file, declared=details.declared_type, original_name=details.original_name, max_bytes=max_bytes
+                    file,
+                    declared=details.declared_type,
+                    original_name=details.original_name,
+                    max_bytes=max_bytes,
+                    deadline=deadline,
                 )
         finally:
             self._fetches.release()
@@ -97,6 +122,7 @@ class FileIntake:
                 declared=declared_type,
                 original_name=clean_original_name(original_name),
                 max_bytes=max_bytes,
+                deadline=time.monotonic() + _RECEIVED_WAIT_SECONDS,
             )
 
     def file_limits(self) -> tuple[FileLimit, ...]:
@@ -112,18 +138,41 @@ class FileIntake:
         return limit if cap is None else max(0, min(limit, cap))
 
     def _checked(
-        self, file: SpoolFile, *, declared: FileType | None, original_name: str | None, max_bytes: int | None
+        self,
+        file: SpoolFile,
+        *,
+        declared: FileType | None,
+        original_name: str | None,
+        max_bytes: int | None,
+        deadline: float,
     ) -> CheckedFile:
         file.close()
         if file.size == 0:
             raise EmptyFile("The file has no bytes; send one that has.")
-        proved = self._prove(file.path, declared=declared, original_name=original_name)
-        limit = self._max_bytes(proved.file_type, max_bytes)
+        limits = {file_type: self._max_bytes(file_type, max_bytes) for file_type in FileType}
+        with self._turn(deadline):
+            proved = self._prove(
+                file.path, declared=declared, original_name=original_name, max_bytes=limits, deadline=deadline
+            )
+        limit = limits[proved.file_type]
         if file.size > limit:
             raise _too_large(limit, file.size)
         return CheckedFile(
             path=file.path, size=file.size, sha256=file.sha256(), proved=proved, original_name=original_name
         )
+
+    @contextmanager
+    def _turn(self, deadline: float) -> Iterator[None]:
+        """One of the proofs that may run. Busy where `deadline` passes before."""
+        if not self._proofs.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise Busy(
+                "The service is looking through as many files as it may; try again in a few seconds.",
+                retry_after_seconds=5,
+            )
+        try:
+            yield
+        finally:
+            self._proofs.release()
 
 
 def _too_large(limit: int, actual: int) -> FileTooLarge:

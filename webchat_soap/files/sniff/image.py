@@ -18,8 +18,11 @@ MAX_PIXELS = 16_384 * 16_384
 _MAX_PNG_CHUNKS = 250_000
 """1 GiB in chunks of 8 KiB, which is what encoders write, are 131,072."""
 _MAX_JPEG_SEGMENTS = 20_000
-_MAX_GIF_BLOCKS = 300_000
+_MAX_GIF_BLOCKS = 45_000
 """Blocks hold up to 255 bytes, so 10 MiB are about 41,000. Beyond it only the end mark is looked at."""
+_FFS_PER_READ = 32
+"""Looking behind an FF costs a thirtieth of a read. Coded pixels hold one in 256 bytes, a hostile scan nothing else."""
+_SHORT_SCAN_BYTES = 2 * 1024
 
 
 def sized(kind: ProvedType, width: int, height: int) -> ProvedType:
@@ -96,7 +99,12 @@ def sniff_jpeg(reader: Reader) -> Found | None:
 
 
 def _end_of_scan(reader: Reader, start: int) -> int:
+    # A file may have thousands of tiny scans: they are not to cost a chunk each.
+    found = _JPEG_MARKER_AFTER_SCAN.search(reader.at(start, _SHORT_SCAN_BYTES))
+    if found:
+        return start + found.start()
     for offset, chunk in reader.chunks(start, reader.size, overlap=1):
+        reader.spend(chunk.count(b"\xff") // _FFS_PER_READ)
         found = _JPEG_MARKER_AFTER_SCAN.search(chunk)
         if found:
             return offset + found.start()

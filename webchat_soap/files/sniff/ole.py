@@ -13,9 +13,10 @@ from webchat_soap.files.sniff.refusal import active, broken, cut_short, never_ta
 
 _SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LAST_REGULAR = 0xFFFFFFFA
-_FREE = 0xFFFFFFFF
 _NO_ENTRY = 0xFFFFFFFF
-_MAX_DIRECTORY_SECTORS = 4_096
+_MAX_DIRECTORY_BYTES = 2 * 1024 * 1024
+"""16,384 entries; a document with a thousand embedded ones has about 10,000."""
+_SPARE_TABLES = 256
 _STORAGE, _STREAM = 1, 2
 _STARTS = {
     "worddocument": (b"\xec\xa5", b"\xdc\xa5"),
@@ -26,6 +27,9 @@ _STARTS = {
 _MACRO_STORAGES = ("macros", "_vba_project_cur", "_vba_project", "vba")
 _POWERPOINT_MACROS = bytes.fromhex("1f00ff0314000000020000040c000000")
 """VBAInfoContainer with the head of its VBAInfoAtom (MS-PPT 2.4.10, 2.4.11); persistIdRef and fHasMacros follow."""
+_RARE_AT = 2
+_RARE_LETTERS = _POWERPOINT_MACROS[_RARE_AT : _RARE_AT + 3]
+"""What is searched for: a search for something with zeros at its end is slow in zeros, of which documents are full."""
 _KINDS = {"worddocument": DOC, "workbook": XLS, "book": XLS, "powerpoint document": PPT}
 
 
@@ -55,7 +59,11 @@ class _Compound:
         self._shift: int = shift
         self._per_sector = (1 << shift) // 4
         self._fat = [number for number in struct.unpack_from("<109I", header, 76) if number < _LAST_REGULAR]
-        if fat_sectors > (reader.size >> shift) or lists > fat_sectors // (self._per_sector - 1) + 1:
+        # One table tells of as many sectors as it has numbers; writers keep some tables to spare.
+        if (
+            fat_sectors > 2 * ((reader.size >> shift) // self._per_sector) + _SPARE_TABLES
+            or lists > fat_sectors // (self._per_sector - 1) + 1
+        ):
             raise _Broken("its tables are bigger than itself")
         for _ in range(lists):
             if next_list >= _LAST_REGULAR:
@@ -70,10 +78,10 @@ class _Compound:
     def used_bytes(self) -> int:
         """Where the last sector in use begins."""
         for index in range(len(self._fat) - 1, -1, -1):
-            numbers = self._numbers(self._fat[index])
-            for place in range(len(numbers) - 1, -1, -1):
-                if numbers[place] != _FREE:
-                    return self.offset(index * self._per_sector + place)
+            table = self._reader.exactly(self.offset(self._fat[index]), 1 << self._shift)
+            used = len(table.rstrip(b"\xff"))
+            if used:
+                return self.offset(index * self._per_sector + (used - 1) // 4)
         return 0
 
     def root_entries(self) -> dict[str, _Entry]:
@@ -99,7 +107,7 @@ class _Compound:
 
     def _directory(self) -> Iterator[bytes]:
         sector = self._directory_start
-        for _ in range(_MAX_DIRECTORY_SECTORS):
+        for _ in range(_MAX_DIRECTORY_BYTES >> self._shift):
             if sector >= _LAST_REGULAR:
                 return
             yield self._reader.exactly(self.offset(sector), 1 << self._shift)
@@ -158,9 +166,12 @@ def _kind(entries: dict[str, _Entry]) -> tuple[str, ProvedType]:
 def _powerpoint_macros(reader: Reader) -> bool:
     length = len(_POWERPOINT_MACROS)
     for _, chunk in reader.chunks(0, reader.size, overlap=length + 8):
-        at = chunk.find(_POWERPOINT_MACROS)
+        at = chunk.find(_RARE_LETTERS)
         while at >= 0:
-            if chunk[at + length + 4 : at + length + 8] == b"\1\0\0\0":
+            start = at - _RARE_AT
+            there = start >= 0 and chunk.startswith(_POWERPOINT_MACROS, start)
+            if there and chunk[start + length + 4 : start + length + 8] == b"\1\0\0\0":
                 return True
-            at = chunk.find(_POWERPOINT_MACROS, at + 1)
+            reader.spend(1)
+            at = chunk.find(_RARE_LETTERS, at + 1)
     return False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from webchat_soap.domain.errors import EmptyFile, UnsupportedFileType
+from webchat_soap.domain.errors import Busy, EmptyFile, UnsupportedFileType
 from webchat_soap.domain.file import FileType, ProvedType
 from webchat_soap.files.sniff.active import refuse_active
 from webchat_soap.files.sniff.bitmap import sniff_bmp, sniff_tiff
@@ -20,8 +21,8 @@ from webchat_soap.files.sniff.never import refuse_known
 from webchat_soap.files.sniff.ogg import sniff_ogg
 from webchat_soap.files.sniff.ole import sniff_ole
 from webchat_soap.files.sniff.pdf import sniff_pdf
-from webchat_soap.files.sniff.reader import EndOfFile, Reader, TooManyParts
-from webchat_soap.files.sniff.refusal import mismatch, unknown
+from webchat_soap.files.sniff.reader import EndOfFile, OutOfTime, Reader, TooManyParts
+from webchat_soap.files.sniff.refusal import mismatch, too_large, unknown
 from webchat_soap.files.sniff.riff import sniff_riff
 from webchat_soap.files.sniff.second_opinion import refuse_on_second_opinion
 from webchat_soap.files.sniff.sound import sniff_amr, sniff_flac
@@ -51,21 +52,30 @@ _SNIFFERS: tuple[tuple[str, Callable[[Reader], Found | None]], ...] = (
 """Each returns None for bytes without its mark; strong marks come before weak ones."""
 
 
-def prove(path: Path, *, declared: FileType | None, original_name: str | None) -> ProvedType:
+def prove(
+    path: Path,
+    *,
+    declared: FileType | None,
+    original_name: str | None,
+    max_bytes: Mapping[FileType, int] | None = None,
+    deadline: float = math.inf,
+) -> ProvedType:
     """Prove the type of a whole file from its bytes, in bounded memory and time.
 
-    `declared` None takes the proved family. `original_name` only tells CSV from other text. Raises EmptyFile,
-    UnsupportedFileType (outside the list, active, damaged, cut short, above MAX_PIXELS) or FileTypeMismatch, and for
-    no bytes anything else; OSError where the file cannot be read. Contract: section 5.
+    `declared` None takes the proved family. `original_name` only tells CSV from other text. What is above its family's
+    `max_bytes` is refused before it is searched. Raises EmptyFile, UnsupportedFileType (outside the list, active,
+    damaged, cut short, above MAX_PIXELS), FileTypeMismatch, FileTooLarge, or Busy where `deadline` (time.monotonic())
+    passes, and for no bytes anything else; OSError where the file cannot be read. Contract: section 5.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        proved = _prove(Reader(descriptor), original_name)
+        return _prove(Reader(descriptor, deadline=deadline), declared, original_name, max_bytes or {})
+    except OutOfTime:
+        raise Busy(
+            "The service could not look through the file in time; try again in a few seconds.", retry_after_seconds=5
+        ) from None
     finally:
         os.close(descriptor)
-    if declared is not None and declared is not proved.file_type:
-        raise mismatch(declared, proved)
-    return proved
 
 
 def content_types(file_type: FileType) -> tuple[str, ...]:
@@ -73,18 +83,27 @@ def content_types(file_type: FileType) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind.content_type for kind in TYPES if kind.file_type is file_type))
 
 
-def _prove(reader: Reader, original_name: str | None) -> ProvedType:
+def _prove(
+    reader: Reader, declared: FileType | None, original_name: str | None, max_bytes: Mapping[FileType, int]
+) -> ProvedType:
     if reader.size == 0:
         raise EmptyFile("The file has no bytes; send one that has content.")
     try:
         found = _sniff(reader, original_name)
-        refuse_active(reader, found)
-        refuse_on_second_opinion(reader, found)
+        proved = found.proved
+        limit = max_bytes.get(proved.file_type, reader.size)
+        if reader.size > limit and declared in (None, proved.file_type):
+            raise too_large(limit, reader.size)
+        if reader.size <= limit:
+            refuse_active(reader, found)
+            refuse_on_second_opinion(reader, found)
     except TooManyParts:
         raise UnsupportedFileType(
             "The file is made of more parts than any program writes; save or export it anew and send that."
         ) from None
-    return found.proved
+    if declared is not None and declared is not proved.file_type:
+        raise mismatch(declared, proved)
+    return proved
 
 
 def _sniff(reader: Reader, original_name: str | None) -> Found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webchat_soap.domain.errors import FileTypeMismatch, UnsupportedFileType
+from webchat_soap.domain.errors import FileTooLarge, FileTypeMismatch, UnsupportedFileType
 from webchat_soap.domain.file import FileType, ProvedType
 
 
@@ -57,6 +57,11 @@ def too_many_pixels(kind: ProvedType, width: int, height: int, limit: int) -> Un
         actual=width * height,
         detected_type=kind.content_type,
     )
+
+
+def too_large(limit: int, actual: int) -> FileTooLarge:
+    """More bytes than the family may have."""
+    return FileTooLarge(f"The file has more than {limit} bytes; send a smaller one.", limit=limit, actual=actual)
 
 
 def mismatch(declared: FileType, proved: ProvedType) -> FileTypeMismatch:

@@ -16,7 +16,8 @@ _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 STILL_BRANDS = _HEIC_BRANDS | _AVIF_BRANDS | {b"mif1", b"mif2", b"msf1", b"avci", b"jpeg", b"miaf"}
 """Major brands that make the file a picture, whatever tracks it has besides (live photos, bursts)."""
 _MAX_ITEMS = 4_096
-_MAX_ASSOCIATION_BYTES = 1024 * 1024
+_MAX_ASSOCIATION_BYTES = 256 * 1024
+"""A picture of 4,096 tiles, each with eight properties, has 64 KiB."""
 
 
 def still(reader: Reader, top: TopLevel) -> Found:

@@ -19,6 +19,8 @@ _CONTROLS = bytes((*range(9), *range(14, 32), 127))
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
 """What neither Windows-1252 nor Windows-1254 has a letter for."""
 _OPENING_CHARACTERS = 1024
+_MAX_BLANK_CHARACTERS = 1024 * 1024
+"""Browsers look at the first kilobytes for what a text may be; nothing that opens behind this many blanks does harm."""
 _MASKS = re.compile(rb"BM|ID3|GIF8|MZ|II\*|MM|RIFF|OggS|fLaC|FORM|ftyp|\xff\xd8")
 """Text that begins like a picture or a sound is a costume when markup follows at once."""
 _MASK_BYTES = 1024
@@ -64,9 +66,11 @@ class _Opening:
 
     def __init__(self) -> None:
         self._text = ""
+        self._seen = 0
 
     def add(self, text: str) -> None:
-        if len(self._text) < _OPENING_CHARACTERS:
+        if len(self._text) < _OPENING_CHARACTERS and self._seen < _MAX_BLANK_CHARACTERS:
+            self._seen += len(text)
             self._text = skip_blank(self._text + text[: 2 * _OPENING_CHARACTERS] if self._text else skip_blank(text))
             self._text = self._text[:_OPENING_CHARACTERS]
 

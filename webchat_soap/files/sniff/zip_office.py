@@ -10,7 +10,16 @@ from webchat_soap.domain.file import ProvedType
 from webchat_soap.files.sniff.catalogue import DOCX, ODP, ODS, ODT, PPTX, XLSX, Found
 from webchat_soap.files.sniff.reader import Reader
 from webchat_soap.files.sniff.refusal import active, broken, never_taken
-from webchat_soap.files.sniff.zip_directory import DEFLATED, STORED, BadZip, Entry, find_end, read_entries, read_member
+from webchat_soap.files.sniff.zip_directory import (
+    DEFLATED,
+    MAX_ENTRIES,
+    STORED,
+    BadZip,
+    Entry,
+    find_end,
+    read_entries,
+    read_member,
+)
 
 _MAX_UNPACKED_BYTES = 1024 * 1024 * 1024
 _MAX_RATIO = 200
@@ -18,11 +27,13 @@ _MAX_RATIO = 200
 _RATIO_FREE_BYTES = 16 * 1024 * 1024
 """What unpacks to less than this does no harm, however well it is packed."""
 _MAX_CONTENT_TYPES_BYTES = 1024 * 1024
+_MAX_TAGS = 2 * MAX_ENTRIES
+_MAX_TAG_CHARACTERS = 8 * 1024
+"""Tags are searched one by one, so that no search holds the interpreter's lock for long."""
 
 _MAIN_PARTS = {f"{kind.content_type}.main+xml": kind for kind in (DOCX, XLSX, PPTX)}
 _OPEN_DOCUMENTS = {kind.content_type: kind for kind in (ODT, ODS, ODP)}
-# No character class may cross a "<": that keeps the search linear on hostile input.
-_OVERRIDE = re.compile(r"<(?:\w+:)?Override\s[^<>]*>")
+_OVERRIDE = re.compile(r"(?:\w+:)?Override\s[^>]*>")
 _CONTENT_TYPE = re.compile(r"""\sContentType\s*=\s*["']([^"'<>]*)["']""")
 _PART_NAME = re.compile(r"""\sPartName\s*=\s*["']/?([^"'<>]*)["']""")
 
@@ -67,13 +78,23 @@ def _kind(reader: Reader, entries: dict[str, Entry]) -> ProvedType:
 def _office(reader: Reader, entries: dict[str, Entry]) -> ProvedType:
     data = read_member(reader, entries["[Content_Types].xml"], max_bytes=_MAX_CONTENT_TYPES_BYTES)
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
-    content_types = {found.lower() for found in _CONTENT_TYPE.findall(text)}
-    macros = any("macro" in found or "vbaproject" in found for found in content_types)
+    if text.count("<") > _MAX_TAGS:
+        raise BadZip("its list of content types is too long")
+    macros = False
     found: dict[str, ProvedType] = {}
-    for override in _OVERRIDE.findall(text):
-        content_type, part = _CONTENT_TYPE.search(override), _PART_NAME.search(override)
-        if content_type and part and content_type[1] in _MAIN_PARTS and part[1] in entries:
-            found[content_type[1]] = _MAIN_PARTS[content_type[1]]
+    for tag in text.split("<"):
+        if len(tag) > _MAX_TAG_CHARACTERS:
+            raise BadZip("its list of content types is not one")
+        content_type = _CONTENT_TYPE.search(tag)
+        if content_type is None:
+            continue
+        macros = macros or any(
+            "macro" in said or "vbaproject" in said for said in map(str.lower, _CONTENT_TYPE.findall(tag))
+        )
+        if content_type[1] in _MAIN_PARTS and _OVERRIDE.match(tag):
+            part = _PART_NAME.search(tag)
+            if part and part[1] in entries:
+                found[content_type[1]] = _MAIN_PARTS[content_type[1]]
     if macros:
         raise never_taken("application/vnd.ms-office.macroEnabled", "an Office document with macros")
     if len(found) != 1:
@@ -93,14 +114,23 @@ def _open_document(reader: Reader, entries: dict[str, Entry]) -> ProvedType:
     return kind
 
 
-_MACRO_NAMES = re.compile(
-    r"(?:^|/)vba(?:project|data)[^/]*$|^xl/macrosheets/|^scripts/.|^basic/[^/]+/(?!script-l[bc]\.xml$).+", re.IGNORECASE
+_MACRO_FOLDERS = re.compile(r"xl/macrosheets/|scripts/.|basic/[^/]+/(?!script-l[bc]\.xml$).")
+"""Excel 4 macro sheets, and OpenDocument's scripts and Basic modules (empty libraries are harmless)."""
+_VBA_NAMES = ("vbaproject", "vbadata")
+_PROGRAM_NAMES = ("meta-inf/manifest.mf", "androidmanifest.xml")
+_PROGRAM_ENDINGS = (
+    *(".class", ".dex", ".jar", ".exe", ".dll", ".scr", ".com", ".msi", ".lnk"),
+    *(".bat", ".cmd", ".ps1", ".vbs", ".js", ".jse", ".wsf", ".hta"),
 )
-"""VBA projects, Excel 4 macro sheets, and OpenDocument's scripts and Basic modules (empty libraries are harmless)."""
-_PROGRAM_NAMES = re.compile(
-    r"^META-INF/MANIFEST\.MF$|^AndroidManifest\.xml$|\.(?:class|dex|exe|dll|scr|com|bat|cmd|ps1|vbs|jse?|wsf|hta|lnk|msi|jar)$",
-    re.IGNORECASE,
-)
+
+
+def _holds_macros(name: str) -> bool:
+    """By the entry's name in lower case. No search: names may have 64 KiB each."""
+    return _MACRO_FOLDERS.match(name) is not None or name[name.rfind("/") + 1 :].startswith(_VBA_NAMES)
+
+
+def _is_program(name: str) -> bool:
+    return name in _PROGRAM_NAMES or name.endswith(_PROGRAM_ENDINGS)
 
 
 def _check_contents(kind: ProvedType, entries: Iterable[Entry], file_bytes: int) -> None:
@@ -113,9 +143,10 @@ def _check_contents(kind: ProvedType, entries: Iterable[Entry], file_bytes: int)
         # Deflate adds a few bytes at most, so a smaller claim hides what will come out.
         if entry.packed_bytes > entry.unpacked_bytes + entry.unpacked_bytes // 100 + 64:
             raise BadZip("an entry unpacks to more than it says")
-        if _MACRO_NAMES.search(entry.name):
+        name = entry.name.lower().rstrip()
+        if _holds_macros(name):
             raise active(kind, "macros")
-        if _PROGRAM_NAMES.search(entry.name):
+        if _is_program(name):
             raise active(kind, "a program")
         unpacked += entry.unpacked_bytes
     if unpacked > _MAX_UNPACKED_BYTES or (unpacked > _RATIO_FREE_BYTES and unpacked > file_bytes * _MAX_RATIO):
