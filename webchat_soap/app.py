@@ -22,7 +22,7 @@ from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
 from webchat_soap.domain.links import PUBLIC_PATH
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.domain.sweep import SweepableFileStore, SweepReport
+from webchat_soap.domain.sweep import SweepableFileStore, SweepReport, refuse_foreign_files
 from webchat_soap.domain.sweep import sweep as sweep_stores
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
@@ -202,11 +202,14 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 def sweep(settings: Settings) -> SweepReport:
-    """Remove what a crash left. Only while the data folder is held and no worker runs."""
+    """Put in order what a crash left. Only while the data folder is held and no worker runs.
+
+    Raises as `check_database`; files of another database than the one in the settings are refused and left alone.
+    """
     sweep_spool(settings.data_dir / "spool")
     chats, files = _open_stores(settings)
     with closing(chats):
-        return sweep_stores(chats=chats, files=files)
+        return sweep_stores(chats=chats, files=files, **_places(settings))
 
 
 def make_demo(settings: Settings) -> str | None:
@@ -251,9 +254,11 @@ def wsdl_examples() -> dict[str, str]:
 
 
 def check_database(settings: Settings) -> None:
-    """Prove that the database answers; raises a WebchatError, OSError or ValueError with a sentence."""
-    chats, _ = _open_stores(settings)
+    """Prove that the database answers and is that of the files; raises a WebchatError, OSError or ValueError with a
+    sentence (`operators_reason` has a better one for a WebchatError). Makes the database where there is none yet."""
+    chats, files = _open_stores(settings)
     with closing(chats):
+        refuse_foreign_files(chats=chats, files=files, **_places(settings))
         chats.ping()
 
 
@@ -268,6 +273,12 @@ def _open_stores(settings: Settings) -> tuple[ChatStore, SweepableFileStore]:
     chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
     files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
     return chats, files
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """What an operator calls database and files."""
+    files = (settings.files_url or "").removeprefix("file://") or str(settings.data_dir / "files")
+    return {"database": settings.database_url.removeprefix("sqlite:///"), "folder": files}
 
 
 def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStore) -> ChatService:

@@ -102,8 +102,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def before_workers() -> None:
         report = app.sweep(settings)
-        if report.removed_files:
-            print(f"Removed {report.removed_files} file(s) that were never acknowledged (left by a crash).", flush=True)
+        if report.set_aside:
+            print(
+                f"Put {report.set_aside} file(s) that no message names aside, nothing was deleted: they are of calls "
+                "that a crash cut short, or newer than the database if you restored one (README: Data and backup).",
+                flush=True,
+            )
+        if report.brought_back:
+            print(f"Brought {report.brought_back} file(s) back that had been put aside.", flush=True)
         if report.missing_files:
             names = ", ".join(report.missing_files[:5]) + (", …" if len(report.missing_files) > 5 else "")
             print(f"Warning: {len(report.missing_files)} stored file(s) are missing: {names}", file=sys.stderr)

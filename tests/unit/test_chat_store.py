@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -500,6 +501,17 @@ def test_after_wake_all_nobody_waits_any_more(store: ChatStore) -> None:
 
 
 # -- the whole
+
+
+def test_a_store_has_an_id_of_its_own_once_it_is_made(store: ChatStore) -> None:
+    assert store.store_id() is None
+    assert store.store_id() is None
+    store.ping()
+    made = store.store_id()
+    assert made is not None
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    send(store)
+    assert store.store_id() == made
 
 
 def test_a_closed_store_is_busy_and_closing_twice_is_fine(store: ChatStore) -> None:

@@ -484,6 +484,37 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(opener: Opener, tmp_pat
     assert made == declared
 
 
+def test_a_database_of_the_first_version_gets_its_id_once_and_keeps_its_messages(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener()
+    send(store)
+    store.close()
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    connection.executescript("DROP TABLE identity; UPDATE schema_version SET version = 1;")
+    connection.close()
+    again = opener()
+    made = again.store_id()
+    assert made
+    assert texts(again) == ["test message"]
+    again.close()
+    assert opener().store_id() == made
+
+
+def test_a_copy_of_a_database_has_its_id_and_a_new_one_another(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    store.ping()
+    store.close()
+    (tmp_path / "copy.db").write_bytes((tmp_path / "chats.db").read_bytes())
+    ids = []
+    for name in ("chats.db", "copy.db", "new.db"):
+        other = open_chat_store(f"sqlite:///{tmp_path}/{name}", lock_folder=tmp_path / "locks")
+        other.ping()
+        ids.append(other.store_id())
+        other.close()
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(opener: Opener, tmp_path: Path) -> None:
     store = opener()
     send(store)

@@ -79,8 +79,14 @@ class ChatStore(Protocol):
     def file_names(self) -> Iterator[str]:
         """The stored names of all committed files, in no particular order."""
 
+    def store_id(self) -> str | None:
+        """What tells this database and its copies from all others: 32 hex digits, made at random with the database.
+
+        None while there is no database yet; unlike every other call, this one does not make it.
+        """
+
     def ping(self) -> None:
-        """Prove that the database answers, or raise Busy."""
+        """Prove that the database answers, or raise Busy, within about a second."""
 
     def close(self) -> None:
         """Finish what is under way and let go of the database. Idempotent."""

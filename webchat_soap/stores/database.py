@@ -41,6 +41,13 @@ class Database:
         self._lock = threading.Lock()
         self._prepared = False
 
+    def is_unmade(self) -> bool:
+        """Whether there is no database yet, so that the first `connect` would make it. OSError."""
+        try:
+            return self.path.stat().st_size == 0  # empty: whoever made it did not get to the schema
+        except FileNotFoundError:
+            return True
+
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode, usable from any one thread at a time; the caller closes it."""
         if not self._prepared:

@@ -132,6 +132,15 @@ class SqliteChatStore:
             if len(rows) < NAMES_AT_ONCE:
                 return
 
+    def store_id(self) -> str | None:
+        try:
+            if self._database.is_unmade():
+                return None
+        except OSError as error:
+            raise refusals.busy() from error
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_store_id).fetchone())
+        return str(row[0])
+
     # -- waiting
 
     def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
