@@ -435,6 +435,79 @@ def test_a_folder_that_is_missing_is_busy_and_works_when_it_is_there(tmp_path: P
         store.close()
 
 
+def _remove_the_file(path: Path) -> None:
+    path.unlink()
+
+
+def _remove_all(path: Path) -> None:
+    for each in path.parent.glob("chats.db*"):
+        each.unlink()
+
+
+def _replace(path: Path) -> None:
+    (path.parent / "copy.db").write_bytes(path.read_bytes())
+    (path.parent / "copy.db").rename(path)
+
+
+@pytest.mark.parametrize("take_away", [_remove_the_file, _remove_all, _replace])
+def test_no_receipt_is_given_once_the_database_file_is_gone_or_another_one(
+    opener: Opener, tmp_path: Path, take_away: Callable[[Path], None]
+) -> None:
+    store = opener()
+    send(store)
+    take_away(tmp_path / "chats.db")
+    before = (tmp_path / "chats.db").exists()
+    for _ in range(2):
+        for call in (lambda: send(store), lambda: start(store), store.ping):
+            with pytest.raises(Busy) as caught:
+                call()
+            assert "removed or replaced" in str(caught.value.__cause__)
+    again = opener()  # as a worker that replaces a dead one
+    with pytest.raises(Busy):
+        send(again)
+    with pytest.raises(Busy):
+        again.find_chat("c1")
+    assert (tmp_path / "chats.db").exists() == before
+
+
+def test_a_database_that_was_away_is_used_again_after_a_restart_with_all_that_was_acknowledged(
+    opener: Opener, child: Child, tmp_path: Path
+) -> None:
+    store = opener()
+    send(store)
+    (tmp_path / "chats.db").rename(tmp_path / "away.db")
+    with pytest.raises(Busy):
+        send(store)
+    (tmp_path / "away.db").rename(tmp_path / "chats.db")
+    with pytest.raises(Busy):
+        store.ping()
+    store.close()
+    process = child("""
+assert store.find_chat("c1").last_sequence == 1
+assert send().sequence == 2
+store.close()
+say("fine")
+""")
+    assert process.communicate(timeout=60)[0] == "fine\n"
+
+
+def test_a_ping_is_answered_within_about_a_second_while_another_program_holds_the_lock(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener(patience_seconds=5)
+    send(store)
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    for begin in ("BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"):
+        other.execute(begin)
+        begun = time.monotonic()
+        with pytest.raises(Busy):
+            store.ping()
+        assert time.monotonic() - begun < 3
+        other.execute("ROLLBACK")
+    other.close()
+    eventually(lambda: _succeeds(store.ping))
+
+
 def test_nothing_is_left_open_by_a_closed_store(opener: Opener, tmp_path: Path) -> None:
     def use() -> None:
         store = opener()
@@ -525,8 +598,11 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(opener: Opener,
     connection.close()
     newer = opener()
     for call in (newer.ping, lambda: send(newer), lambda: newer.find_chat("c1")):
-        with pytest.raises(UnusableDatabaseError, match="newer version of this program"):
+        with pytest.raises(Busy) as caught:
             call()
+        assert isinstance(caught.value.__cause__, UnusableDatabaseError)
+        assert "newer version of this program" in str(caught.value.__cause__)
+        assert "chats.db" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -543,8 +619,10 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(
     path = tmp_path / "chats.db"
     made_by(path)
     before = path.read_bytes()
-    with pytest.raises(UnusableDatabaseError, match=sentence):
+    with pytest.raises(Busy) as caught:
         opener().ping()
+    assert isinstance(caught.value.__cause__, UnusableDatabaseError)
+    assert sentence in str(caught.value.__cause__)
     assert path.read_bytes() == before
 
 

@@ -27,7 +27,7 @@ from webchat_soap.domain.chat import (
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.stores import refusals
 from webchat_soap.stores.claims import claims_in
-from webchat_soap.stores.database import Database
+from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
 from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
@@ -38,6 +38,9 @@ from webchat_soap.stores.writer import GroupWriter
 MAX_READERS: Final = 8
 """Read connections a process: more than cores, so that a long page does not hold up a short look."""
 
+PING_SECONDS: Final = 1.0
+"""Probes ask every few seconds and give up soon; an honest turn is milliseconds."""
+
 T = TypeVar("T")
 
 
@@ -46,7 +49,7 @@ class SqliteChatStore:
 
     Nothing is opened or started before the first call, so the object may be made before a fork; it must not be used
     before it. One descriptor, of the tokens' lock file, stays open for the life of a process that claimed a token.
-    Besides the port's errors: UnusableDatabaseError from any call when the file is none that this version can use.
+    A file that is none that this version can use makes every call Busy, with UnusableDatabaseError as its cause.
     """
 
     def __init__(
@@ -152,9 +155,10 @@ class SqliteChatStore:
     # -- the whole
 
     def ping(self) -> None:
-        """A read and an empty turn of the writer: it also tells when another program holds the database's lock."""
+        """An empty turn of the writer, which also tells when another program holds the database's lock, and a read."""
+        # The turn first: it ends in time whatever holds the database, where a read would wait its full patience.
+        self._writer.submit(lambda transaction: None, patience_seconds=PING_SECONDS)
         self._read(lambda cursor: cursor.execute(self._sql.select_nothing).fetchone())
-        self._writer.submit(lambda transaction: None)
 
     def close(self) -> None:
         """Commits and answers what waits; calls after it are Busy."""
@@ -195,7 +199,7 @@ class SqliteChatStore:
             raise refusals.stopping()
         try:
             connection = self._readers.connect()
-        except (sqlite3.Error, OSError, PoolTimeoutError) as error:
+        except (sqlite3.Error, OSError, PoolTimeoutError, UnusableDatabaseError) as error:
             raise refusals.busy() from error
         try:
             cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol
