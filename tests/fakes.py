@@ -55,6 +55,7 @@ class FakeChatStore:
         self._chats: dict[str, _FakeChat] = {}
         self._tokens: dict[tuple[str, str], _Used] = {}
         self._held: set[tuple[str, str]] = set()
+        self._claimants: list[tuple[str, str]] = []
         self._waking_all = False
         self._closed = False
         self._store_id: str | None = None
@@ -159,9 +160,17 @@ class FakeChatStore:
     @contextmanager
     def claim(self, token: ClientToken, *, deadline: float) -> Iterator[None]:
         key = (token.scope, token.token)
+        busy = Busy("An earlier call with this clientToken is still running.", retry_after_seconds=2)
         with self._moved:
-            if not self._moved.wait_for(lambda: key not in self._held, max(0.0, deadline - time.monotonic())):
-                raise Busy("An earlier call with this clientToken is still running.", retry_after_seconds=2)
+            if key in self._held:
+                if self._claimants.count(key) >= 8 or len(self._claimants) >= 64:
+                    raise busy
+                self._claimants.append(key)
+                seconds = max(0.0, deadline - time.monotonic())
+                self._moved.wait_for(lambda: self._waking_all or key not in self._held, seconds)
+                self._claimants.remove(key)
+                if key in self._held:
+                    raise busy
             self._held.add(key)
         try:
             yield

@@ -27,6 +27,7 @@ from tests.unit.test_chat_store import (
     send,
     start,
     texts,
+    try_to_claim,
     wait_in_thread,
 )
 from webchat_soap.domain.chat import ChatUsage
@@ -211,6 +212,29 @@ with store.claim(ClientToken(scope="chat:c1", token="t1", fingerprint="f1"), dea
     process.send_signal(signal.SIGKILL)
     assert held.wait(SOON)
     follower.join(SOON)
+
+
+def test_who_waits_for_a_token_of_another_process_is_counted_and_let_go_by_wake_all(
+    opener: Opener, child: Child
+) -> None:
+    process = child("""
+from contextlib import ExitStack
+with ExitStack() as held:
+    for number in range(70):
+        token = ClientToken(scope="chat:c1", token=f"t{number}", fingerprint="f1")
+        held.enter_context(store.claim(token, deadline=time.monotonic()))
+    say("held")
+    time.sleep(600)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    store = opener()
+    threads, outcomes = try_to_claim(store, [new_token(f"t{number}") for number in range(70)])
+    eventually(lambda: len(outcomes) == 70 - 64)
+    store.wake_all()
+    for thread in threads:
+        thread.join(SOON)
+    assert [type(outcome) for outcome in outcomes] == [Busy] * 70
 
 
 def test_a_claim_in_two_stores_of_one_process_has_one_holder(opener: Opener) -> None:

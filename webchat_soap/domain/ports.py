@@ -55,7 +55,8 @@ class ChatStore(Protocol):
     def claim(self, token: ClientToken, *, deadline: float) -> AbstractContextManager[None]:
         """Hold the token while a call runs: one holder at a time, over all threads and processes on this store.
 
-        Waits until `deadline` (time.monotonic()), then Busy. A holder's death frees it.
+        Waits until `deadline` (time.monotonic()), then Busy. A holder's death frees it. Only so many calls may wait, 8
+        for one token and 64 in a process: one more is Busy at once, since each that waits takes a thread.
         """
 
     def read_messages(self, chat_id: str, *, after_sequence: int, max_messages: int) -> MessagePage:
@@ -68,7 +69,7 @@ class ChatStore(Protocol):
         """
 
     def wake_all(self) -> None:
-        """Let every waiter go and let no new one wait: the process is stopping."""
+        """Let every waiter go and let no new one wait: the process is stopping. Who waits for a claim gets Busy."""
 
     def usage(self, chat_id: str) -> ChatUsage:
         """What the chat's files take now; zero for an unknown chat."""

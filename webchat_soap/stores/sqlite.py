@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -26,7 +27,7 @@ from webchat_soap.domain.chat import (
 )
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.stores import refusals
-from webchat_soap.stores.claims import claims_in
+from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
@@ -76,6 +77,7 @@ class SqliteChatStore:
             use_lifo=True,
             reset_on_return=None,  # autocommit: there is nothing to roll back
         )
+        self._stopping = threading.Event()
         self._closed = False
 
     # -- writing: in the writer's transaction
@@ -102,7 +104,7 @@ class SqliteChatStore:
             claims = claims_in(self._lock_folder)
         except OSError as error:
             raise refusals.busy() from error
-        return claims.hold(token, deadline=deadline)
+        return claims.hold(token, deadline=deadline, stopping=self._stopping)
 
     # -- reading: beside the writer
 
@@ -151,6 +153,7 @@ class SqliteChatStore:
 
     def wake_all(self) -> None:
         self._news.wake_all()
+        stop_waiting(self._lock_folder, self._stopping)
 
     # -- the whole
 
@@ -162,6 +165,7 @@ class SqliteChatStore:
 
     def close(self) -> None:
         """Commits and answers what waits; calls after it are Busy."""
+        stop_waiting(self._lock_folder, self._stopping)
         self._writer.close()
         self._news.close()
         self._closed = True
