@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
+from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
@@ -36,6 +38,7 @@ from webchat_soap.soap.describe import describe, examples
 from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
+from webchat_soap.stores import operators_reason as database_reason
 from webchat_soap.web import answers
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
@@ -47,7 +50,9 @@ __all__ = [
     "check_database",
     "check_files",
     "create_app",
+    "demo_has_ended",
     "make_demo",
+    "operators_reason",
     "sweep",
     "wsdl_document",
     "wsdl_examples",
@@ -243,6 +248,14 @@ def make_demo(settings: Settings) -> str | None:
     return DEMO_CHAT if any(not receipt.duplicate for receipt in posted) else None
 
 
+def demo_has_ended(settings: Settings) -> bool:
+    """Whether somebody has ended the demo chat, so that `make_demo` leaves it as it is."""
+    chats, _ = _open_stores(settings)
+    with closing(chats):
+        chat = chats.find_chat(DEMO_CHAT)
+        return chat is not None and chat.status is not ChatStatus.OPEN
+
+
 def wsdl_document(base_url: str) -> bytes:
     """The WSDL with this base URL's address, UTF-8."""
     return _describing_transport().wsdl_at(f"{base_url}{SERVICE_PATH}")
@@ -266,6 +279,24 @@ def check_files(settings: Settings) -> None:
     """Prove that the file store can be written; raises as `check_database`."""
     _, files = _open_stores(settings)
     files.ping()
+
+
+def operators_reason(error: WebchatError, settings: Settings) -> str:
+    """What stopped a command, as a sentence for the operator: the reason that callers are not told, where one is known,
+    else the error's own sentence."""
+    places = _places(settings)
+    cause = error.__cause__
+    while cause is not None:
+        sentence = database_reason(cause, Path(places["database"]))
+        if sentence is not None:
+            return sentence
+        if isinstance(cause, OSError):
+            place = cause.filename or settings.data_dir
+            if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                return f"There is no space left on the disk of {place}; make room and try again."
+            return f"{place} cannot be used: {cause.strerror or cause}."
+        cause = cause.__cause__
+    return str(error)
 
 
 def _open_stores(settings: Settings) -> tuple[ChatStore, SweepableFileStore]:

@@ -90,7 +90,7 @@ class GroupWriter:
         patience = self._patience_seconds if patience_seconds is None else min(patience_seconds, self._patience_seconds)
         if not request.answered.acquire(timeout=patience):
             if request.taken.acquire(blocking=False):
-                raise refusals.busy()
+                raise refusals.busy() from TimeoutError("the turn to write did not come; another program may hold it")
             request.answered.acquire()
         if request.error is not None:
             try:
