@@ -30,13 +30,14 @@ with = pip
 endif
 lock = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test bench lint lock wsdl settings clean python-fits
+.PHONY: help run test bench fuzz lint lock wsdl settings clean python-fits
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run       set everything up and serve on http://127.0.0.1:8000 with the open chat demo'
 	@echo 'make test      set everything up and run all tests'
 	@echo 'make bench     the benchmarks, side by side with their peers'
+	@echo 'make fuzz      210,000 random messages through the SOAP face (about ten minutes)'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make lock      write requirements/*.txt anew (needs uv)'
 	@echo 'make wsdl      write wsdl/webchat.wsdl and its examples anew'
@@ -53,6 +54,9 @@ test: python-fits $(TEST_STAMP)
 
 bench: python-fits $(TEST_STAMP)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: python-fits $(TEST_STAMP)
+	WEBCHAT_TEST_FUZZ=70000 $(BIN)/python -m pytest tests/fuzz -s $(ARGS)
 
 lint: python-fits $(TEST_STAMP)
 	@status=0; $(BIN)/ruff check . || status=1; $(BIN)/mypy || status=1; exit $$status

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -54,8 +55,10 @@ class FakeChatStore:
         self._chats: dict[str, _FakeChat] = {}
         self._tokens: dict[tuple[str, str], _Used] = {}
         self._held: set[tuple[str, str]] = set()
+        self._claimants: list[tuple[str, str]] = []
         self._waking_all = False
         self._closed = False
+        self._store_id: str | None = None
 
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
@@ -157,9 +160,17 @@ class FakeChatStore:
     @contextmanager
     def claim(self, token: ClientToken, *, deadline: float) -> Iterator[None]:
         key = (token.scope, token.token)
+        busy = Busy("An earlier call with this clientToken is still running.", retry_after_seconds=2)
         with self._moved:
-            if not self._moved.wait_for(lambda: key not in self._held, max(0.0, deadline - time.monotonic())):
-                raise Busy("An earlier call with this clientToken is still running.", retry_after_seconds=2)
+            if key in self._held:
+                if self._claimants.count(key) >= 8 or len(self._claimants) >= 64:
+                    raise busy
+                self._claimants.append(key)
+                seconds = max(0.0, deadline - time.monotonic())
+                self._moved.wait_for(lambda: self._waking_all or key not in self._held, seconds)
+                self._claimants.remove(key)
+                if key in self._held:
+                    raise busy
             self._held.add(key)
         try:
             yield
@@ -216,6 +227,13 @@ class FakeChatStore:
             names = [file.name for file in self._files() if file.removed_at is None]
         yield from names
 
+    def store_id(self) -> str | None:
+        with self._moved:
+            made = self._store_id
+            self._answer()
+            self._store_id = made
+            return made
+
     def ping(self) -> None:
         with self._moved:
             self._answer()
@@ -227,6 +245,7 @@ class FakeChatStore:
     def _answer(self) -> None:
         if self.busy or self._closed:
             raise Busy("The store is busy; try again.", retry_after_seconds=2)
+        self._store_id = self._store_id or uuid.uuid4().hex
 
     def _now(self) -> datetime:
         now = self._clock()
@@ -266,6 +285,8 @@ class FakeFileStore:
     def __init__(self) -> None:
         self.full = False
         self.contents: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
+        self.marks: set[str] = set()
         self.temporary = 0
         self._lock = threading.Lock()
 
@@ -293,6 +314,22 @@ class FakeFileStore:
     def sweep_temporary(self) -> int:
         removed, self.temporary = self.temporary, 0
         return removed
+
+    def owners(self) -> frozenset[str]:
+        return frozenset(self.marks)
+
+    def mark(self, store_id: str) -> None:
+        self.marks = {store_id}
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.aside[name] = self.contents.pop(name)
+
+    def bring_back(self, names: Iterable[str]) -> frozenset[str]:
+        there = frozenset(names) & self.aside.keys()
+        for name in there:
+            self.contents[name] = self.aside.pop(name)
+        return there
 
     def _get(self, name: str) -> bytes:
         try:

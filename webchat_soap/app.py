@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
+from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
@@ -22,7 +24,7 @@ from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
 from webchat_soap.domain.links import PUBLIC_PATH
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.domain.sweep import SweepableFileStore, SweepReport
+from webchat_soap.domain.sweep import SweepableFileStore, SweepReport, refuse_foreign_files
 from webchat_soap.domain.sweep import sweep as sweep_stores
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
@@ -36,6 +38,7 @@ from webchat_soap.soap.describe import describe, examples
 from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
+from webchat_soap.stores import operators_reason as database_reason
 from webchat_soap.web import answers
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
@@ -47,7 +50,9 @@ __all__ = [
     "check_database",
     "check_files",
     "create_app",
+    "demo_has_ended",
     "make_demo",
+    "operators_reason",
     "set_up_logging",
     "sweep",
     "wsdl_document",
@@ -202,11 +207,14 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 def sweep(settings: Settings) -> SweepReport:
-    """Remove what a crash left. Only while the data folder is held and no worker runs."""
+    """Put in order what a crash left. Only while the data folder is held and no worker runs.
+
+    Raises as `check_database`; files of another database than the one in the settings are refused and left alone.
+    """
     sweep_spool(settings.data_dir / "spool")
     chats, files = _open_stores(settings)
     with closing(chats):
-        return sweep_stores(chats=chats, files=files)
+        return sweep_stores(chats=chats, files=files, **_places(settings))
 
 
 def make_demo(settings: Settings) -> str | None:
@@ -240,6 +248,14 @@ def make_demo(settings: Settings) -> str | None:
     return DEMO_CHAT if any(not receipt.duplicate for receipt in posted) else None
 
 
+def demo_has_ended(settings: Settings) -> bool:
+    """Whether somebody has ended the demo chat, so that `make_demo` leaves it as it is."""
+    chats, _ = _open_stores(settings)
+    with closing(chats):
+        chat = chats.find_chat(DEMO_CHAT)
+        return chat is not None and chat.status is not ChatStatus.OPEN
+
+
 def wsdl_document(base_url: str) -> bytes:
     """The WSDL with this base URL's address, UTF-8."""
     return _describing_transport().wsdl_at(f"{base_url}{SERVICE_PATH}")
@@ -251,9 +267,11 @@ def wsdl_examples() -> dict[str, str]:
 
 
 def check_database(settings: Settings) -> None:
-    """Prove that the database answers; raises a WebchatError, OSError or ValueError with a sentence."""
-    chats, _ = _open_stores(settings)
+    """Prove that the database answers and is that of the files; raises a WebchatError, OSError or ValueError with a
+    sentence (`operators_reason` has a better one for a WebchatError). Makes the database where there is none yet."""
+    chats, files = _open_stores(settings)
     with closing(chats):
+        refuse_foreign_files(chats=chats, files=files, **_places(settings))
         chats.ping()
 
 
@@ -263,11 +281,35 @@ def check_files(settings: Settings) -> None:
     files.ping()
 
 
+def operators_reason(error: WebchatError, settings: Settings) -> str:
+    """What stopped a command, as a sentence for the operator: the reason that callers are not told, where one is known,
+    else the error's own sentence."""
+    places = _places(settings)
+    cause = error.__cause__
+    while cause is not None:
+        sentence = database_reason(cause, Path(places["database"]))
+        if sentence is not None:
+            return sentence
+        if isinstance(cause, OSError):
+            place = cause.filename or settings.data_dir
+            if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                return f"There is no space left on the disk of {place}; make room and try again."
+            return f"{place} cannot be used: {cause.strerror or cause}."
+        cause = cause.__cause__
+    return str(error)
+
+
 def _open_stores(settings: Settings) -> tuple[ChatStore, SweepableFileStore]:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
     files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
     return chats, files
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """What an operator calls database and files."""
+    files = (settings.files_url or "").removeprefix("file://") or str(settings.data_dir / "files")
+    return {"database": settings.database_url.removeprefix("sqlite:///"), "folder": files}
 
 
 def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStore) -> ChatService:

@@ -35,7 +35,10 @@ class Failure(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; argparse itself exits with 2 on wrong use."""
-    arguments = _parser().parse_args(argv)
+    arguments, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        # Told by the command's own parser, whose usage names the flags that there are.
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         status = command(arguments)
@@ -56,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def ready_message(settings: Settings) -> str:
-    """What `serve` prints once it answers: the addresses, and two calls that work as pasted."""
+def ready_message(settings: Settings, *, demo: bool) -> str:
+    """What `serve` prints once it answers: the addresses, and two calls that work as pasted; `demo` when there is the
+    chat demo to read."""
     base_url = settings.bind.url
     lines = [
         f"webchat-soap is ready on {base_url} (Ctrl-C stops it)",
@@ -68,31 +72,34 @@ def ready_message(settings: Settings) -> str:
     ]
     if settings.public_url is not None:
         lines.append(f"  public URL   {settings.public_url}/webchat (through your proxy)")
-    lines += ["", "Send a text with zeep:", "", *zeep_call(base_url), "", "or with curl:", "", curl_call(base_url), ""]
+    lines += ["", "Open a chat and send a text with zeep:", "", *zeep_call(base_url), ""]
+    other = f"or read the chat {DEMO_CHAT_ID} with curl:" if demo else "or open one with curl:"
+    lines += [other, "", curl_call(base_url, demo=demo), ""]
     return "\n".join(lines)
 
 
 def zeep_call(base_url: str) -> list[str]:
-    """Lines for a shell that send a text to the demo chat."""
+    """Lines for a shell that open a chat of their own, send a text and read it back."""
     install = [] if importlib.util.find_spec("zeep") else ["pip install zeep"]
     return [
         *install,
         f"{shlex.quote(_python())} - <<'END'",
         "from zeep import Client",
         f'webchat = Client("{base_url}/webchat?wsdl").service',
-        f'webchat.StartChat(CHATID="{DEMO_CHAT_ID}")',
-        f'print(webchat.SendMessage(CHATID="{DEMO_CHAT_ID}", fileDetails=\'{{"text": "Hello from zeep"}}\'))',
+        'chat = webchat.StartChat(customerName="Zeep")',
+        'webchat.SendMessage(CHATID=chat.CHATID, fileDetails=\'{"text": "Hello from zeep"}\')',
+        "print(webchat.GetMessages(CHATID=chat.CHATID))",
         "END",
     ]
 
 
-def curl_call(base_url: str) -> str:
-    """The same as one line for curl, in SOAP 1.1."""
-    envelope = (
-        '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><SendMessage xmlns="urn:webchat:v1">'
-        f'<CHATID>{DEMO_CHAT_ID}</CHATID><fileDetails>{{"text": "Hello from curl"}}</fileDetails>'
-        "</SendMessage></Body></Envelope>"
-    )
+def curl_call(base_url: str, *, demo: bool = True) -> str:
+    """One line for a shell, in SOAP 1.1: reads the chat demo, ended or not, or opens a chat where there is no demo."""
+    if demo:
+        call = f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{DEMO_CHAT_ID}</CHATID></GetMessages>'
+    else:
+        call = '<StartChat xmlns="urn:webchat:v1"><customerName>Curl</customerName></StartChat>'
+    envelope = f'<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>{call}</Body></Envelope>'
     return f"curl -sS -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}' {base_url}/webchat"
 
 
@@ -102,13 +109,23 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def before_workers() -> None:
         report = app.sweep(settings)
-        if report.removed_files:
-            print(f"Removed {report.removed_files} file(s) that were never acknowledged (left by a crash).", flush=True)
+        if report.set_aside:
+            print(
+                f"Put {report.set_aside} file(s) that no message names aside, nothing was deleted: they are of calls "
+                "that a crash cut short, or newer than the database if you restored one (README: Data and backup).",
+                flush=True,
+            )
+        if report.brought_back:
+            print(f"Brought {report.brought_back} file(s) back that had been put aside.", flush=True)
         if report.missing_files:
             names = ", ".join(report.missing_files[:5]) + (", …" if len(report.missing_files) > 5 else "")
             print(f"Warning: {len(report.missing_files)} stored file(s) are missing: {names}", file=sys.stderr)
         if arguments.demo:
-            _make_demo(settings)
+            try:
+                _make_demo(settings)
+            except app.WebchatError as error:
+                reason = app.operators_reason(error, settings)
+                print(f"Warning: the chat {DEMO_CHAT_ID} could not be made: {reason}", file=sys.stderr)
 
     options = server.ServeOptions(
         host=settings.bind.host,
@@ -120,10 +137,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         max_request_bytes=settings.max_request_bytes,
         request_seconds=settings.request_seconds,
         shutdown_seconds=settings.shutdown_seconds,
-        ready_message=ready_message(settings),
+        ready_message=ready_message(settings, demo=arguments.demo),
         before_workers=before_workers,
     )
-    with _failures_told():
+    with _failures_told(settings):
         return server.serve(options)
 
 
@@ -146,9 +163,10 @@ def _wsdl(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     settings, _ = _settings(arguments)
-    from webchat_soap import server
+    from webchat_soap import app, server
 
-    with _failures_told(), server.hold_data_folder(settings.data_dir):
+    with _failures_told(settings), server.hold_data_folder(settings.data_dir):
+        app.check_database(settings)
         _make_demo(settings)
     return 0
 
@@ -156,8 +174,13 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _make_demo(settings: Settings) -> None:
     from webchat_soap import app
 
-    made = app.make_demo(settings)
-    print(f"Made the chat {made}." if made else f"The chat {DEMO_CHAT_ID} is there already.", flush=True)
+    if app.make_demo(settings) is not None:
+        said = f"Made the chat {DEMO_CHAT_ID}."
+    elif app.demo_has_ended(settings):
+        said = f"The chat {DEMO_CHAT_ID} is there already, and has ended: it can be read, but takes nothing more."
+    else:
+        said = f"The chat {DEMO_CHAT_ID} is there already."
+    print(said, flush=True)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -184,7 +207,7 @@ def _check(arguments: argparse.Namespace) -> int:
     with held:  # the folder stays held while the database is tried
         for name, check in (("folder", folder), ("database", database), ("port", port)):
             try:
-                with _failures_told():
+                with _failures_told(settings):
                     result, sentence = "OK", check()
             except Failure as error:
                 result, sentence, failed = "FAILED", str(error), True
@@ -210,8 +233,8 @@ def _print_settings(effective: tuple[EffectiveSetting, ...]) -> None:
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
-    """Turn what starting, the stores and the system refuse with into one sentence."""
+def _failures_told(settings: Settings | None = None) -> Iterator[None]:
+    """Turn what starting, the stores and the system refuse with into one sentence, for the operator."""
     from webchat_soap import app, server
 
     try:
@@ -221,7 +244,9 @@ def _failures_told() -> Iterator[None]:
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         raise Failure(f"{error.strerror or error}{place}.") from error
-    except (server.ServeError, app.WebchatError, ValueError) as error:
+    except app.WebchatError as error:
+        raise Failure(str(error) if settings is None else app.operators_reason(error, settings)) from error
+    except (server.ServeError, ValueError) as error:
         raise Failure(str(error)) from error
 
 
@@ -247,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
         short = text.partition(". ")[0].removesuffix(".")
         command = _described(commands.add_parser, name, help=short, description=text, epilog=f"example:\n  {example}")
-        command.set_defaults(command=run, name=name)
+        command.set_defaults(command=run, name=name, parser=command)
         return command
 
     serve = add(

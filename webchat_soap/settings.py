@@ -83,8 +83,8 @@ class Setting:
         """Whether its flag stands alone, without a value."""
         return isinstance(self.kind, NotYetOpen)
 
-    def written_as(self, source: Source) -> str:
-        names = {"flag": self.flag, "environment": self.variable, "file": f"{self.key} in {TOML_NAME}"}
+    def written_as(self, source: Source, toml_path: Path) -> str:
+        names = {"flag": self.flag, "environment": self.variable, "file": f"{self.key} in {toml_path}"}
         return names.get(source, self.variable)
 
 
@@ -260,7 +260,8 @@ def explain_settings(
             parsed[setting.field] = _parse(setting, text)
         except ValueError as error:
             sentence = f"= {hide_credentials(text)!r} {error}. Allowed: {setting.kind.allowed}."
-            mistakes.append(Mistake(name=setting.written_as(source), source=source, sentence=sentence))
+            name = setting.written_as(source, toml_path or Path(TOML_NAME))
+            mistakes.append(Mistake(name=name, source=source, sentence=sentence))
 
     try:
         # Defaults stand in for what could not be read, so that the mistakes between settings are told at once too.
@@ -332,7 +333,7 @@ def _from_toml(toml_path: Path | None, table: tuple[Setting, ...], mistakes: lis
         mistakes.append(Mistake(name=str(path), source="file", sentence=f"is not TOML: {reason}."))
         return found
     for key, value in document.items():
-        name = f"{key} in {TOML_NAME}"
+        name = f"{key} in {path}"
         if key not in rows:
             mistakes.append(_unknown(name, key, "file", table))
         elif (text := _toml_text(value)) is None:

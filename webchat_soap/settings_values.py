@@ -58,15 +58,19 @@ def as_size(count: int) -> str:
 
 
 def each(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
-    """The items between commas, each once, in their order."""
+    """The items between commas, each once, in their order. The ValueError tells of every item that is wrong."""
     parsed: dict[T, None] = {}
+    mistakes: dict[str, None] = {}
     for item in (part.strip() for part in text.split(",")):
         if not item:
-            raise ValueError("has an empty item between its commas")
+            mistakes["has an empty item between its commas"] = None
+            continue
         try:
             parsed[parse(item)] = None
         except ValueError as error:
-            raise ValueError(f"holds {hide_credentials(item)!r}, which {error}") from None
+            mistakes[f"holds {hide_credentials(item)!r}, which {error}"] = None
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
     return tuple(parsed)
 
 

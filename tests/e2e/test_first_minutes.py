@@ -37,7 +37,8 @@ def test_the_curl_call_of_the_readme(demo: Running) -> None:
     run = subprocess.run(
         ["bash", "-c", samples()["curl"].at(demo.url).text], capture_output=True, text=True, timeout=30
     )
-    assert "<SendMessageResult>" in run.stdout, run.stderr
+    assert "<GetMessagesResult>" in run.stdout, run.stderr
+    assert "Welcome!" in run.stdout
 
 
 def test_the_calls_that_serve_prints_work_as_pasted(demo: Running) -> None:
@@ -47,11 +48,10 @@ def test_the_calls_that_serve_prints_work_as_pasted(demo: Running) -> None:
     curl_call = re.search(r"^curl .*$", printed, re.M)
     assert zeep_call is not None
     assert curl_call is not None
-    for pasted, answer in ((zeep_call[0], "Hello from zeep"), (curl_call[0], "Hello from curl")):
+    for pasted, answer in ((zeep_call[0], "'Hello from zeep'"), (curl_call[0], "Welcome!")):
         run = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, run.stderr
-        last = Soap(f"{demo.url}/webchat?wsdl", "WebchatSoap11").GetMessages(CHATID="demo").message[-1]
-        assert last.text == answer
+        assert answer in run.stdout
 
 
 def test_the_demo_chat_holds_a_text_and_one_file_of_each_family(demo: Running) -> None:
@@ -64,6 +64,30 @@ def test_the_demo_chat_holds_a_text_and_one_file_of_each_family(demo: Running) -
     for stored in files:
         answer = requests.get(stored.fileUrl, timeout=10)
         assert (answer.status_code, len(answer.content)) == (200, stored.size)
+
+
+def test_the_printed_calls_work_also_when_somebody_has_ended_the_demo_and_without_one(tmp_path: Path) -> None:
+    for flags in (("--demo",), ()):
+        with running(tmp_path / f"data{len(flags)}", flags=flags) as service:
+            if flags:
+                Soap(f"{service.url}/webchat?wsdl", "WebchatSoap11").EndChat(CHATID="demo")
+            zeep_call = re.search(r"^\S+ - <<'END'\n.*?^END$", service.log.read_text(), re.M | re.S)
+            curl_call = re.search(r"^curl .*$", service.log.read_text(), re.M)
+            assert zeep_call is not None
+            assert curl_call is not None
+            for pasted in (zeep_call[0], curl_call[0]):
+                run = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, timeout=60)
+                assert run.returncode == 0, run.stderr
+                assert "Fault" not in run.stdout
+    with running(tmp_path / "data1", flags=("--demo",)) as service:
+        assert "The chat demo is there already, and has ended" in service.log.read_text()
+
+
+def test_a_demo_that_limits_do_not_let_be_whole_is_a_warning_and_the_service_serves(tmp_path: Path) -> None:
+    with running(tmp_path / "data", flags=("--demo",), MAX_FILES_PER_CHAT="2") as service:
+        assert "Warning: the chat demo could not be made: " in service.log.read_text()
+        page = Soap(f"{service.url}/webchat?wsdl", "WebchatSoap11").GetMessages(CHATID="demo")
+        assert page.lastSequence == 3
 
 
 def test_the_demo_chat_is_made_once(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -393,9 +395,72 @@ def test_a_claimed_token_has_one_holder_at_a_time(store: ChatStore) -> None:
             seen.append(len(inside))
             inside.pop()
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(64)))
     assert seen == [1] * 64
+
+
+def try_to_claim(store: ChatStore, tokens: list[ClientToken]) -> tuple[list[threading.Thread], list[object]]:
+    """A thread for each token that claims it, and what became of those that are done: the error, or None."""
+    outcomes: list[object] = []
+
+    def claim(token: ClientToken) -> None:
+        try:
+            with store.claim(token, deadline=time.monotonic() + 60):
+                outcomes.append(None)
+        except Busy as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=claim, args=(token,), daemon=True) for token in tokens]
+    for thread in threads:
+        thread.start()
+    return threads, outcomes
+
+
+def test_no_more_than_8_calls_wait_for_a_token_and_one_more_is_busy_at_once(store: ChatStore) -> None:
+    with store.claim(new_token(), deadline=time.monotonic()):
+        threads, outcomes = try_to_claim(store, [new_token()] * 100)
+        eventually(lambda: len(outcomes) == 92)
+        assert all(isinstance(error, Busy) and error.retry_after_seconds for error in outcomes)
+        with store.claim(new_token("another"), deadline=time.monotonic()):
+            pass
+    for thread in threads:
+        thread.join(SOON)
+    assert outcomes[92:] == [None] * 8
+
+
+def test_no_more_than_64_calls_wait_for_tokens_and_one_more_is_busy_at_once(store: ChatStore) -> None:
+    tokens = [new_token(f"t{number}") for number in range(12)]
+    with ExitStack() as held:
+        for token in tokens:
+            held.enter_context(store.claim(token, deadline=time.monotonic()))
+        threads, outcomes = try_to_claim(store, tokens * 8)
+        eventually(lambda: len(outcomes) == 12 * 8 - 64)
+        assert all(isinstance(error, Busy) for error in outcomes)
+    for thread in threads:
+        thread.join(SOON)
+    assert outcomes[32:] == [None] * 64
+    again, outcomes = try_to_claim(store, tokens)  # and their room is free again
+    for thread in again:
+        thread.join(SOON)
+    assert outcomes == [None] * 12
+
+
+def test_after_wake_all_nobody_waits_for_a_token_any_more(store: ChatStore) -> None:
+    with store.claim(new_token(), deadline=time.monotonic()):
+        threads, outcomes = try_to_claim(store, [new_token()] * 8)
+        store.wake_all()
+        for thread in threads:
+            thread.join(SOON)
+        assert len(outcomes) == 8
+        assert all(isinstance(error, Busy) for error in outcomes)
+        begun = time.monotonic()
+        with pytest.raises(Busy):
+            with store.claim(new_token(), deadline=begun + 60):
+                pass
+        assert time.monotonic() - begun < SOON
+    with store.claim(new_token(), deadline=time.monotonic()):  # what runs may still come to its end
+        pass
 
 
 def test_a_claim_waits_until_its_deadline_and_is_busy_then(store: ChatStore) -> None:
@@ -500,6 +565,17 @@ def test_after_wake_all_nobody_waits_any_more(store: ChatStore) -> None:
 
 
 # -- the whole
+
+
+def test_a_store_has_an_id_of_its_own_once_it_is_made(store: ChatStore) -> None:
+    assert store.store_id() is None
+    assert store.store_id() is None
+    store.ping()
+    made = store.store_id()
+    assert made is not None
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    send(store)
+    assert store.store_id() == made
 
 
 def test_a_closed_store_is_busy_and_closing_twice_is_fine(store: ChatStore) -> None:

@@ -27,6 +27,7 @@ from tests.unit.test_chat_store import (
     send,
     start,
     texts,
+    try_to_claim,
     wait_in_thread,
 )
 from webchat_soap.domain.chat import ChatUsage
@@ -211,6 +212,29 @@ with store.claim(ClientToken(scope="chat:c1", token="t1", fingerprint="f1"), dea
     process.send_signal(signal.SIGKILL)
     assert held.wait(SOON)
     follower.join(SOON)
+
+
+def test_who_waits_for_a_token_of_another_process_is_counted_and_let_go_by_wake_all(
+    opener: Opener, child: Child
+) -> None:
+    process = child("""
+from contextlib import ExitStack
+with ExitStack() as held:
+    for number in range(70):
+        token = ClientToken(scope="chat:c1", token=f"t{number}", fingerprint="f1")
+        held.enter_context(store.claim(token, deadline=time.monotonic()))
+    say("held")
+    time.sleep(600)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    store = opener()
+    threads, outcomes = try_to_claim(store, [new_token(f"t{number}") for number in range(70)])
+    eventually(lambda: len(outcomes) == 70 - 64)
+    store.wake_all()
+    for thread in threads:
+        thread.join(SOON)
+    assert [type(outcome) for outcome in outcomes] == [Busy] * 70
 
 
 def test_a_claim_in_two_stores_of_one_process_has_one_holder(opener: Opener) -> None:
@@ -435,6 +459,79 @@ def test_a_folder_that_is_missing_is_busy_and_works_when_it_is_there(tmp_path: P
         store.close()
 
 
+def _remove_the_file(path: Path) -> None:
+    path.unlink()
+
+
+def _remove_all(path: Path) -> None:
+    for each in path.parent.glob("chats.db*"):
+        each.unlink()
+
+
+def _replace(path: Path) -> None:
+    (path.parent / "copy.db").write_bytes(path.read_bytes())
+    (path.parent / "copy.db").rename(path)
+
+
+@pytest.mark.parametrize("take_away", [_remove_the_file, _remove_all, _replace])
+def test_no_receipt_is_given_once_the_database_file_is_gone_or_another_one(
+    opener: Opener, tmp_path: Path, take_away: Callable[[Path], None]
+) -> None:
+    store = opener()
+    send(store)
+    take_away(tmp_path / "chats.db")
+    before = (tmp_path / "chats.db").exists()
+    for _ in range(2):
+        for call in (lambda: send(store), lambda: start(store), store.ping):
+            with pytest.raises(Busy) as caught:
+                call()
+            assert "removed or replaced" in str(caught.value.__cause__)
+    again = opener()  # as a worker that replaces a dead one
+    with pytest.raises(Busy):
+        send(again)
+    with pytest.raises(Busy):
+        again.find_chat("c1")
+    assert (tmp_path / "chats.db").exists() == before
+
+
+def test_a_database_that_was_away_is_used_again_after_a_restart_with_all_that_was_acknowledged(
+    opener: Opener, child: Child, tmp_path: Path
+) -> None:
+    store = opener()
+    send(store)
+    (tmp_path / "chats.db").rename(tmp_path / "away.db")
+    with pytest.raises(Busy):
+        send(store)
+    (tmp_path / "away.db").rename(tmp_path / "chats.db")
+    with pytest.raises(Busy):
+        store.ping()
+    store.close()
+    process = child("""
+assert store.find_chat("c1").last_sequence == 1
+assert send().sequence == 2
+store.close()
+say("fine")
+""")
+    assert process.communicate(timeout=60)[0] == "fine\n"
+
+
+def test_a_ping_is_answered_within_about_a_second_while_another_program_holds_the_lock(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener(patience_seconds=5)
+    send(store)
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    for begin in ("BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"):
+        other.execute(begin)
+        begun = time.monotonic()
+        with pytest.raises(Busy):
+            store.ping()
+        assert time.monotonic() - begun < 3
+        other.execute("ROLLBACK")
+    other.close()
+    eventually(lambda: _succeeds(store.ping))
+
+
 def test_nothing_is_left_open_by_a_closed_store(opener: Opener, tmp_path: Path) -> None:
     def use() -> None:
         store = opener()
@@ -484,6 +581,37 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(opener: Opener, tmp_pat
     assert made == declared
 
 
+def test_a_database_of_the_first_version_gets_its_id_once_and_keeps_its_messages(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener()
+    send(store)
+    store.close()
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    connection.executescript("DROP TABLE identity; UPDATE schema_version SET version = 1;")
+    connection.close()
+    again = opener()
+    made = again.store_id()
+    assert made
+    assert texts(again) == ["test message"]
+    again.close()
+    assert opener().store_id() == made
+
+
+def test_a_copy_of_a_database_has_its_id_and_a_new_one_another(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    store.ping()
+    store.close()
+    (tmp_path / "copy.db").write_bytes((tmp_path / "chats.db").read_bytes())
+    ids = []
+    for name in ("chats.db", "copy.db", "new.db"):
+        other = open_chat_store(f"sqlite:///{tmp_path}/{name}", lock_folder=tmp_path / "locks")
+        other.ping()
+        ids.append(other.store_id())
+        other.close()
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(opener: Opener, tmp_path: Path) -> None:
     store = opener()
     send(store)
@@ -494,8 +622,11 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(opener: Opener,
     connection.close()
     newer = opener()
     for call in (newer.ping, lambda: send(newer), lambda: newer.find_chat("c1")):
-        with pytest.raises(UnusableDatabaseError, match="newer version of this program"):
+        with pytest.raises(Busy) as caught:
             call()
+        assert isinstance(caught.value.__cause__, UnusableDatabaseError)
+        assert "newer version of this program" in str(caught.value.__cause__)
+        assert "chats.db" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -512,8 +643,10 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(
     path = tmp_path / "chats.db"
     made_by(path)
     before = path.read_bytes()
-    with pytest.raises(UnusableDatabaseError, match=sentence):
+    with pytest.raises(Busy) as caught:
         opener().ping()
+    assert isinstance(caught.value.__cause__, UnusableDatabaseError)
+    assert sentence in str(caught.value.__cause__)
     assert path.read_bytes() == before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -73,6 +72,16 @@ def test_wrong_use_ends_with_2(arguments: tuple[str, ...], capsys: pytest.Captur
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [("serve", "--nope"), ("check", "extra"), ("wsdl", "--bind=x")])
+def test_what_a_command_does_not_know_is_told_with_its_own_usage(
+    arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of(*arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: webchat-soap {arguments[0]} [-h]")
+    assert told.endswith(f"webchat-soap {arguments[0]}: error: unrecognized arguments: {arguments[1]}\n")
+
+
 def test_a_mistake_in_a_flag_is_wrong_use_and_one_in_the_environment_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,12 +114,13 @@ def test_settings_of_later_versions_are_refused_by_serve(setting: str, capsys: p
 
 
 def test_the_ready_message_names_address_wsdl_and_data_folder(tmp_path: Path) -> None:
-    shown = ready_message(load_settings(environ={"WEBCHAT_BIND": "[::1]:9000"}))
+    shown = ready_message(load_settings(environ={"WEBCHAT_BIND": "[::1]:9000"}), demo=False)
     assert "ready on http://[::1]:9000 " in shown
     assert "http://[::1]:9000/webchat?wsdl\n" in shown
     assert str(tmp_path / "webchat-data") in shown
     assert "through your proxy" not in shown
-    behind = ready_message(Settings(public_url="https://chat.example.com/support"))
+    assert "demo" not in shown
+    behind = ready_message(Settings(public_url="https://chat.example.com/support"), demo=True)
     assert "https://chat.example.com/support/webchat (through your proxy)" in behind
 
 
@@ -120,10 +130,7 @@ def test_the_curl_call_carries_a_whole_soap_message() -> None:
     assert command[-1] == "http://127.0.0.1:8000/webchat"
     envelope = ElementTree.fromstring(command[command.index("-d") + 1])
     soap, webchat = "{http://schemas.xmlsoap.org/soap/envelope/}", "{urn:webchat:v1}"
-    call = envelope.find(f"{soap}Body/{webchat}SendMessage")
-    assert call is not None
-    assert call.findtext(f"{webchat}CHATID") == "demo"
-    assert json.loads(call.findtext(f"{webchat}fileDetails") or "") == {"text": "Hello from curl"}
+    assert envelope.findtext(f"{soap}Body/{webchat}GetMessages/{webchat}CHATID") == "demo"
 
 
 def test_the_zeep_call_is_a_shell_command_whose_python_compiles() -> None:

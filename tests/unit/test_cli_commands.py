@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sqlite3
+import subprocess
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +96,90 @@ def test_demo_makes_its_chat_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "Made the chat demo.\n"
     assert main(["demo"]) == 0
     assert capsys.readouterr().out == "The chat demo is there already.\n"
+
+
+def test_demo_says_that_its_chat_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    with sqlite3.connect("webchat-data/webchat.db") as connection:
+        connection.execute("UPDATE chats SET status = 'ENDED', ended_at = started_at")
+    connection.close()
+    capsys.readouterr()
+    assert main(["demo"]) == 0
+    assert "has ended" in capsys.readouterr().out
+
+
+def test_demo_that_a_limit_does_not_let_be_whole_fails_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEBCHAT_MAX_FILES_PER_CHAT", "2")
+    assert main(["demo"]) == 1
+    told = capsys.readouterr().err
+    assert "2 files" in told
+    assert told.count("\n") == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("free_bytes", [0, 20_000, 60_000])
+def test_a_full_disk_is_told_as_one(
+    small_disk: Path, free_port: int, capsys: pytest.CaptureFixture[str], free_bytes: int
+) -> None:
+    disk = os.statvfs(small_disk)
+    (small_disk / "ballast").write_bytes(bytes(disk.f_bavail * disk.f_frsize - free_bytes))
+    for command in ("check", "demo"):
+        assert main([command, "--data-dir", str(small_disk / "data"), "--bind", f"127.0.0.1:{free_port}"]) == 1
+        shown = capsys.readouterr()
+        told = shown.out + shown.err
+        assert "o space left" in told
+        assert "clientToken" not in told
+
+
+def test_a_damaged_database_is_told_with_what_to_do(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    with Path("webchat-data/webchat.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 200_000)
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 1
+    shown = capsys.readouterr().out
+    assert results(shown) == {"folder": "OK", "database": "FAILED", "port": "OK"}
+    assert "is damaged (SQLITE_CORRUPT" in shown
+    assert "restore a backup" in shown
+    assert main(["demo"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_database_whose_lock_another_program_holds_is_told(
+    free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo"]) == 0
+    other = sqlite3.connect("webchat-data/webchat.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 1
+    other.close()
+    assert "another program may hold it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "demo"])
+def test_files_of_another_database_are_refused_and_no_database_is_made(
+    free_port: int, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main(["demo"]) == 0
+    other = Path("webchat-data/other.db").absolute()
+    flags = ["--database-url", f"sqlite:///{other}", "--bind", f"127.0.0.1:{free_port}"]
+    assert main([command, *flags]) == 1
+    shown = capsys.readouterr()
+    assert f"There is no database at {other}" in shown.out + shown.err
+    assert not other.exists()
 
 
 def test_demo_keeps_off_a_data_folder_that_a_service_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import uuid
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from tests.fakes import FakeChatStore, FakeFileStore
 from tests.unit.test_chat_store import new_file, new_message, send
 from webchat_soap.domain.file import CheckedFile, FileType, ProvedType
-from webchat_soap.domain.sweep import SweepableFileStore, SweepReport, sweep
+from webchat_soap.domain.sweep import ForeignFilesError, SweepableFileStore, SweepReport, sweep
 from webchat_soap.files.store import open_file_store
 
 BAD_NAMES = [
@@ -137,7 +138,18 @@ def test_many_saves_at_once_do_not_disturb_each_other(store: SweepableFileStore,
     assert {name: content_of(store, name) for name in store.names()} == saved
 
 
-def test_a_sweep_removes_bytes_without_a_row_and_tells_rows_without_bytes(
+DATABASE, FOLDER = "/data/webchat.db", "/data/files"
+
+
+def swept(chats: FakeChatStore, store: SweepableFileStore) -> SweepReport:
+    return sweep(chats=chats, files=store, database=DATABASE, folder=FOLDER)
+
+
+def report(*, set_aside: int = 0, brought_back: int = 0, missing: tuple[str, ...] = ()) -> SweepReport:
+    return SweepReport(removed_unfinished=0, set_aside=set_aside, brought_back=brought_back, missing_files=missing)
+
+
+def test_a_sweep_puts_bytes_without_a_row_aside_and_tells_rows_without_bytes(
     store: SweepableFileStore, spooled: Spool
 ) -> None:
     chats = FakeChatStore()
@@ -147,13 +159,86 @@ def test_a_sweep_removes_bytes_without_a_row_and_tells_rows_without_bytes(
     orphans = [new_name(), new_name("20990101")]
     for orphan in orphans:
         store.save(spooled(b"orphan"), name=orphan)
-    assert sweep(chats=chats, files=store) == SweepReport(removed_files=2, missing_files=(missing.name,))
+    assert swept(chats, store) == report(set_aside=2, missing=(missing.name,))
     assert list(store.names()) == [kept.name]
-    assert sweep(chats=chats, files=store) == SweepReport(removed_files=0, missing_files=(missing.name,))
+    assert swept(chats, store) == report(missing=(missing.name,))
+    assert store.bring_back([*orphans, missing.name]) == frozenset(orphans)
+    assert {content_of(store, orphan) for orphan in orphans} == {b"orphan"}
+    assert store.bring_back(orphans) == frozenset()
 
 
 def test_an_empty_store_has_no_names_and_nothing_to_sweep(store: SweepableFileStore) -> None:
     assert list(store.names()) == []
-    assert sweep(chats=FakeChatStore(), files=store) == SweepReport(removed_files=0, missing_files=())
+    assert swept(FakeChatStore(), store) == report()
     store.ping()
     assert list(store.names()) == []
+
+
+def test_a_swept_store_is_marked_as_its_databases_alone(store: SweepableFileStore) -> None:
+    assert store.owners() == frozenset()
+    chats = FakeChatStore()
+    assert chats.store_id() is None
+    swept(chats, store)
+    assert store.owners() == {chats.store_id()}
+    other = FakeChatStore()
+    swept(other, store)  # there is nothing in it that could be the first one's
+    assert store.owners() == {other.store_id()}
+
+
+@pytest.mark.parametrize("database", ["missing", "new", "other"])
+def test_files_of_another_database_refuse_the_sweep_and_are_left_alone(
+    store: SweepableFileStore, spooled: Spool, database: str
+) -> None:
+    chats, file = FakeChatStore(), new_file()
+    swept(chats, store)
+    send(chats, new_message(files=(file,)))
+    store.save(spooled(b"kept"), name=file.name)
+    other = FakeChatStore()
+    if database != "missing":
+        other.ping()
+    if database == "other":
+        send(other, new_message(files=(new_file(),)))
+    for _ in range(2):
+        with pytest.raises(ForeignFilesError, match=DATABASE) as caught:
+            swept(other, store)
+        assert FOLDER in str(caught.value)
+        assert "restore" in str(caught.value)
+    assert other.store_id() is None or database != "missing"
+    assert store.owners() == {chats.store_id()}
+    assert content_of(store, file.name) == b"kept"
+    assert swept(chats, store) == report()
+
+
+def test_files_without_a_mark_are_taken_by_the_database_that_names_one_of_them_and_by_no_other(
+    store: SweepableFileStore, spooled: Spool
+) -> None:
+    chats, file = FakeChatStore(), new_file()
+    orphan = new_name()
+    send(chats, new_message(files=(file,)))
+    for name in (file.name, orphan):
+        store.save(spooled(b"bytes"), name=name)
+    other = FakeChatStore()
+    send(other, new_message(files=(new_file(),)))
+    for stranger in (other, FakeChatStore()):
+        with pytest.raises(ForeignFilesError):
+            swept(stranger, store)
+    assert sorted(store.names()) == sorted([file.name, orphan])
+    assert swept(chats, store) == report(set_aside=1)
+    assert store.owners() == {chats.store_id()}
+
+
+def test_files_newer_than_a_restored_backup_come_back_with_the_newer_database(
+    store: SweepableFileStore, spooled: Spool
+) -> None:
+    chats, files = FakeChatStore(), [new_file() for _ in range(3)]
+    swept(chats, store)
+    send(chats, new_message(files=(files[0],)))
+    backup = copy.copy(chats)
+    backup._chats = copy.deepcopy(chats._chats)
+    send(chats, new_message(files=tuple(files[1:])))
+    for file in files:
+        store.save(spooled(file.name.encode()), name=file.name)
+    assert swept(backup, store) == report(set_aside=2)
+    assert list(store.names()) == [files[0].name]
+    assert swept(chats, store) == report(brought_back=2)
+    assert {content_of(store, file.name) for file in files} == {file.name.encode() for file in files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +15,6 @@ import pytest
 from tests.unit.test_file_store import Spool, content_of, new_name, spooled
 from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import CheckedFile
-from webchat_soap.files.local import LocalFileStore
 from webchat_soap.files.store import open_file_store
 
 __all__ = ["spooled"]
@@ -43,7 +43,7 @@ def test_files_and_folders_are_their_owners_alone(tmp_path: Path, spooled: Spool
         checked.path.chmod(0o666)
         folder = tmp_path / "files"
         name = new_name()
-        LocalFileStore(folder).save(checked, name=name)
+        open_file_store(None, folder=folder).save(checked, name=name)
     finally:
         os.umask(old)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / name[:8], folder / name[:8] / name)]
@@ -54,7 +54,7 @@ def test_a_spool_on_another_file_system_is_copied_whole(small_disk: Path, tmp_pa
     content = os.urandom(700_001)
     checked = spooled(content)
     name = new_name()
-    store = LocalFileStore(small_disk / "files")
+    store = open_file_store(None, folder=small_disk / "files")
     store.save(checked, name=name)
     assert content_of(store, name) == content
     assert not checked.path.exists()
@@ -62,7 +62,7 @@ def test_a_spool_on_another_file_system_is_copied_whole(small_disk: Path, tmp_pa
 
 
 def test_a_full_disk_is_busy_leaves_nothing_and_works_again(small_disk: Path, spooled: Spool) -> None:
-    store = LocalFileStore(small_disk / "files")
+    store = open_file_store(None, folder=small_disk / "files")
     kept, refused = new_name(), new_name()
     store.save(spooled(bytes(600_000)), name=kept)
     checked = spooled(bytes(600_000))
@@ -78,7 +78,7 @@ def test_a_full_disk_is_busy_leaves_nothing_and_works_again(small_disk: Path, sp
 
 
 def test_a_disk_without_write_is_busy_but_can_be_read(small_disk: Path, spooled: Spool) -> None:
-    store = LocalFileStore(small_disk / "files")
+    store = open_file_store(None, folder=small_disk / "files")
     name, copy = new_name(), new_name()
     store.save(spooled(b"bytes"), name=name)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -102,8 +102,8 @@ def test_too_few_descriptors_are_busy(tmp_path: Path) -> None:
 import os, resource, sys
 from pathlib import Path
 from webchat_soap.domain.errors import Busy
-from webchat_soap.files.local import LocalFileStore
-store = LocalFileStore(Path(sys.argv[1]))
+from webchat_soap.files.store import open_file_store
+store = open_file_store(None, folder=Path(sys.argv[1]))
 store.ping()
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 1, most))
@@ -119,7 +119,7 @@ except Busy:
 
 
 def test_a_copy_is_a_link_to_the_same_bytes(tmp_path: Path, spooled: Spool) -> None:
-    store = LocalFileStore(tmp_path)
+    store = open_file_store(None, folder=tmp_path)
     source, copy = new_name(), new_name()
     store.save(spooled(b"bytes"), name=source)
     store.copy(source=source, name=copy)
@@ -133,11 +133,11 @@ def test_a_symbolic_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "files" / name[:8]).mkdir(parents=True)
     (tmp_path / "files" / name[:8] / name).symlink_to(secret)
     with pytest.raises(Busy):
-        LocalFileStore(tmp_path / "files").open(name)
+        open_file_store(None, folder=tmp_path / "files").open(name)
 
 
 def test_other_files_in_the_folder_are_passed_over_and_unfinished_ones_swept(tmp_path: Path, spooled: Spool) -> None:
-    store = LocalFileStore(tmp_path / "files")
+    store = open_file_store(None, folder=tmp_path / "files")
     name = new_name()
     store.save(spooled(b"bytes"), name=name)
     (tmp_path / "files" / "notes.txt").touch()
@@ -151,7 +151,7 @@ def test_other_files_in_the_folder_are_passed_over_and_unfinished_ones_swept(tmp
 
 
 def test_the_day_folder_is_made_again_when_it_went_away(tmp_path: Path, spooled: Spool) -> None:
-    store = LocalFileStore(tmp_path / "files")
+    store = open_file_store(None, folder=tmp_path / "files")
     first, second = new_name(), new_name()
     store.save(spooled(b"bytes"), name=first)
     store.remove(first)
@@ -161,7 +161,7 @@ def test_the_day_folder_is_made_again_when_it_went_away(tmp_path: Path, spooled:
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path, spooled: Spool) -> None:
-    store = LocalFileStore(tmp_path / "files")
+    store = open_file_store(None, folder=tmp_path / "files")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         name, copy = new_name(), new_name()
@@ -195,3 +195,63 @@ def test_a_file_url_names_the_folder(tmp_path: Path, spooled: Spool) -> None:
 def test_other_stores_are_refused_by_name(tmp_path: Path, url: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         open_file_store(url, folder=tmp_path)
+
+
+def test_a_mark_is_no_file_of_the_store_and_goes_where_the_folder_goes(tmp_path: Path, spooled: Spool) -> None:
+    store = open_file_store(None, folder=tmp_path / "files")
+    store.mark("ab" * 16)
+    store.save(spooled(b"bytes"), name=new_name())
+    assert len(files_under(tmp_path)) == 1
+    shutil.copytree(tmp_path / "files", tmp_path / "elsewhere")
+    assert open_file_store(None, folder=tmp_path / "elsewhere").owners() == {"ab" * 16}
+    store.mark("cd" * 16)
+    assert store.owners() == {"cd" * 16}
+
+
+@pytest.mark.parametrize(("folder", "aside"), [("files", "orphans"), ("orphans", "orphans-orphans")])
+def test_what_is_set_aside_lies_beside_the_store_in_the_same_order(
+    tmp_path: Path, spooled: Spool, folder: str, aside: str
+) -> None:
+    store = open_file_store(None, folder=tmp_path / folder)
+    kept, name = new_name(), new_name()
+    for each in (kept, name):
+        store.save(spooled(b"bytes"), name=each)
+    store.set_aside([name])
+    assert (tmp_path / aside / name[:8] / name).read_bytes() == b"bytes"
+    assert list(store.names()) == [kept]
+
+
+def test_setting_aside_again_after_a_crash_in_the_middle_keeps_the_bytes(tmp_path: Path, spooled: Spool) -> None:
+    store = open_file_store(None, folder=tmp_path / "files")
+    name = new_name()
+    store.save(spooled(b"bytes"), name=name)
+    (tmp_path / "orphans" / name[:8]).mkdir(parents=True)
+    (tmp_path / "orphans" / name[:8] / name).hardlink_to(tmp_path / "files" / name[:8] / name)
+    store.set_aside([name])
+    assert list(store.names()) == []
+    assert store.bring_back([name]) == {name}
+    assert content_of(store, name) == b"bytes"
+
+
+def test_setting_aside_onto_another_file_system_copies_whole(small_disk: Path, tmp_path: Path, spooled: Spool) -> None:
+    (tmp_path / "orphans").symlink_to(small_disk)
+    store = open_file_store(None, folder=tmp_path / "files")
+    name, content = new_name(), os.urandom(300_001)
+    store.save(spooled(content), name=name)
+    store.set_aside([name])
+    assert [path.read_bytes() for path in files_under(small_disk)] == [content]
+    assert list(store.names()) == []
+    assert store.bring_back([name]) == {name}
+    assert content_of(store, name) == content
+    assert files_under(small_disk) == []
+
+
+def test_a_full_disk_aside_takes_nothing_away(small_disk: Path, tmp_path: Path, spooled: Spool) -> None:
+    (tmp_path / "orphans").symlink_to(small_disk)
+    store = open_file_store(None, folder=tmp_path / "files")
+    names = [new_name() for _ in range(3)]
+    for name in names:
+        store.save(spooled(bytes(600_000)), name=name)
+    with pytest.raises(Busy):
+        store.set_aside(names)
+    assert sorted(store.names()) == sorted(names)

@@ -66,6 +66,21 @@ def test_readyz_names_the_parts_that_fail_and_keeps_why_to_the_log(
     assert "secret" in caplog.text
 
 
+def test_readyz_is_503_whatever_a_part_raises_and_tells_the_log_why_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caused = Busy("try again")
+    caused.__cause__ = ValueError("secret.db\nis garbage")
+    with caplog.at_level(logging.WARNING):
+        answer = ask("readyz", Part(caused), Part(RuntimeError("secret")))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/json")
+    assert answer.get_json() == {"status": "not ready", "database": "failing", "files": "failing"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "not ready: database: Busy: try again <- ValueError: secret.db is garbage",
+        "not ready: files: RuntimeError: secret",
+    ]
+
+
 @pytest.mark.parametrize("path", ["healthz", "readyz"])
 def test_probes_take_get_and_head_only(path: str) -> None:
     assert ask(path, Part(), Part(), "HEAD").status_code == 200

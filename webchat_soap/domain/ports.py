@@ -55,7 +55,8 @@ class ChatStore(Protocol):
     def claim(self, token: ClientToken, *, deadline: float) -> AbstractContextManager[None]:
         """Hold the token while a call runs: one holder at a time, over all threads and processes on this store.
 
-        Waits until `deadline` (time.monotonic()), then Busy. A holder's death frees it.
+        Waits until `deadline` (time.monotonic()), then Busy. A holder's death frees it. Only so many calls may wait, 8
+        for one token and 64 in a process: one more is Busy at once, since each that waits takes a thread.
         """
 
     def read_messages(self, chat_id: str, *, after_sequence: int, max_messages: int) -> MessagePage:
@@ -68,7 +69,7 @@ class ChatStore(Protocol):
         """
 
     def wake_all(self) -> None:
-        """Let every waiter go and let no new one wait: the process is stopping."""
+        """Let every waiter go and let no new one wait: the process is stopping. Who waits for a claim gets Busy."""
 
     def usage(self, chat_id: str) -> ChatUsage:
         """What the chat's files take now; zero for an unknown chat."""
@@ -79,8 +80,14 @@ class ChatStore(Protocol):
     def file_names(self) -> Iterator[str]:
         """The stored names of all committed files, in no particular order."""
 
+    def store_id(self) -> str | None:
+        """What tells this database and its copies from all others: 32 hex digits, made at random with the database.
+
+        None while there is no database yet; unlike every other call, this one does not make it.
+        """
+
     def ping(self) -> None:
-        """Prove that the database answers, or raise Busy."""
+        """Prove that the database answers, or raise Busy, within about a second."""
 
     def close(self) -> None:
         """Finish what is under way and let go of the database. Idempotent."""

@@ -2,5 +2,6 @@
 
 from webchat_soap.stores.database import UnusableDatabaseError
 from webchat_soap.stores.open import open_chat_store, sqlite_url
+from webchat_soap.stores.reasons import operators_reason
 
-__all__ = ["UnusableDatabaseError", "open_chat_store", "sqlite_url"]
+__all__ = ["UnusableDatabaseError", "open_chat_store", "operators_reason", "sqlite_url"]

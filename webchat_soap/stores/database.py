@@ -24,8 +24,25 @@ _SETTINGS: Final = (
 )
 
 
+_Identity = tuple[int, int]  # device and inode
+
+_IN_USE: dict[Path, _Identity] = {}
+"""The file behind each path that this process, or the one it was forked from, has opened. It is never forgotten: a
+worker that replaces a dead one would else make a new, empty database where somebody has removed the one in use."""
+
+
 class UnusableDatabaseError(ValueError):
     """The file is not a database that this version can use; the sentence says why and what to do. For the operator."""
+
+
+class DatabaseGoneError(UnusableDatabaseError):
+    """The file was removed or replaced while it was in use."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} was removed or replaced while the service runs; nothing is stored until the service is restarted. "
+            "Put the right database there first: a start makes a new one where there is none."
+        )
 
 
 class Database:
@@ -36,10 +53,19 @@ class Database:
 
     def __init__(self, path: Path, *, turn_path: Path, patience_seconds: float) -> None:
         self.path = path
+        self._name = str(path)  # os.stat takes it in two thirds of the time
+        self._gone = False
         self._turn_path = turn_path
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._prepared = False
+
+    def is_unmade(self) -> bool:
+        """Whether there is no database yet, so that the first `connect` would make it. OSError."""
+        try:
+            return self.path.stat().st_size == 0  # empty: whoever made it did not get to the schema
+        except FileNotFoundError:
+            return True
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection in autocommit mode, usable from any one thread at a time; the caller closes it."""
@@ -52,18 +78,42 @@ class Database:
                     self._prepared = True
             finally:
                 self._lock.release()
+        self.check_in_place()
         return self._open(read_only=read_only)
+
+    def check_in_place(self) -> None:
+        """Raise DatabaseGoneError once the path leads to another file than the one in use, or to none. OSError.
+
+        A commit to a file that has no name any more succeeds, and is lost with the process; asking costs 2 µs. It
+        stays so until a restart, also when the file comes back: what happened to its log meanwhile nobody knows, and
+        one that is new would silently begin without the old messages. Only a start can tell whether it fits the files.
+        """
+        if not self._gone:
+            try:
+                found = os.stat(self._name)  # noqa: PTH116 - see _name
+            except FileNotFoundError:
+                self._gone = True
+            else:
+                self._gone = (found.st_dev, found.st_ino) != _IN_USE[self.path]
+        if self._gone:
+            raise DatabaseGoneError(self.path)
 
     def _prepare(self) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise UnusableDatabaseError(f"SQLite {sqlite3.sqlite_version} is too old; {needed} or newer is needed.")
-        self._create()
+        if self.path in _IN_USE:
+            self.check_in_place()
+        else:
+            self._create()
         connection = None
         try:
             connection = self._open(read_only=False)
             if self._version(connection) < NEWEST_VERSION:
                 self._migrate(connection)
+            # After it was opened for writing: a layered file system gives a file its number only then.
+            found = self.path.stat()
+            _IN_USE.setdefault(self.path, (found.st_dev, found.st_ino))
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
                 raise UnusableDatabaseError(

@@ -26,6 +26,9 @@ METADATA = MetaData()
 
 SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, nullable=False))
 
+IDENTITY = Table("identity", METADATA, Column("store_id", Text, nullable=False))
+"""One row, made with the table and never changed: 32 hex digits that tell this database and its copies from others."""
+
 CHATS = Table(
     "chats",
     METADATA,
@@ -151,7 +154,12 @@ _CREATE = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-SQLITE_STEPS: tuple[tuple[str, ...], ...] = (_CREATE,)
+_IDENTIFY = (
+    "CREATE TABLE identity (store_id TEXT NOT NULL) STRICT",
+    "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
+)
+
+SQLITE_STEPS: tuple[tuple[str, ...], ...] = (_CREATE, _IDENTIFY)
 """Step n (from 1) leads from version n - 1 to version n, in one transaction."""
 
 NEWEST_VERSION = len(SQLITE_STEPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -26,8 +27,8 @@ from webchat_soap.domain.chat import (
 )
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.stores import refusals
-from webchat_soap.stores.claims import claims_in
-from webchat_soap.stores.database import Database
+from webchat_soap.stores.claims import claims_in, stop_waiting
+from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
 from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
@@ -38,6 +39,9 @@ from webchat_soap.stores.writer import GroupWriter
 MAX_READERS: Final = 8
 """Read connections a process: more than cores, so that a long page does not hold up a short look."""
 
+PING_SECONDS: Final = 1.0
+"""Probes ask every few seconds and give up soon; an honest turn is milliseconds."""
+
 T = TypeVar("T")
 
 
@@ -46,7 +50,7 @@ class SqliteChatStore:
 
     Nothing is opened or started before the first call, so the object may be made before a fork; it must not be used
     before it. One descriptor, of the tokens' lock file, stays open for the life of a process that claimed a token.
-    Besides the port's errors: UnusableDatabaseError from any call when the file is none that this version can use.
+    A file that is none that this version can use makes every call Busy, with UnusableDatabaseError as its cause.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class SqliteChatStore:
             use_lifo=True,
             reset_on_return=None,  # autocommit: there is nothing to roll back
         )
+        self._stopping = threading.Event()
         self._closed = False
 
     # -- writing: in the writer's transaction
@@ -99,7 +104,7 @@ class SqliteChatStore:
             claims = claims_in(self._lock_folder)
         except OSError as error:
             raise refusals.busy() from error
-        return claims.hold(token, deadline=deadline)
+        return claims.hold(token, deadline=deadline, stopping=self._stopping)
 
     # -- reading: beside the writer
 
@@ -132,6 +137,15 @@ class SqliteChatStore:
             if len(rows) < NAMES_AT_ONCE:
                 return
 
+    def store_id(self) -> str | None:
+        try:
+            if self._database.is_unmade():
+                return None
+        except OSError as error:
+            raise refusals.busy() from error
+        row = self._read(lambda cursor: cursor.execute(self._sql.select_store_id).fetchone())
+        return str(row[0])
+
     # -- waiting
 
     def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
@@ -139,16 +153,19 @@ class SqliteChatStore:
 
     def wake_all(self) -> None:
         self._news.wake_all()
+        stop_waiting(self._lock_folder, self._stopping)
 
     # -- the whole
 
     def ping(self) -> None:
-        """A read and an empty turn of the writer: it also tells when another program holds the database's lock."""
+        """An empty turn of the writer, which also tells when another program holds the database's lock, and a read."""
+        # The turn first: it ends in time whatever holds the database, where a read would wait its full patience.
+        self._writer.submit(lambda transaction: None, patience_seconds=PING_SECONDS)
         self._read(lambda cursor: cursor.execute(self._sql.select_nothing).fetchone())
-        self._writer.submit(lambda transaction: None)
 
     def close(self) -> None:
         """Commits and answers what waits; calls after it are Busy."""
+        stop_waiting(self._lock_folder, self._stopping)
         self._writer.close()
         self._news.close()
         self._closed = True
@@ -186,7 +203,7 @@ class SqliteChatStore:
             raise refusals.stopping()
         try:
             connection = self._readers.connect()
-        except (sqlite3.Error, OSError, PoolTimeoutError) as error:
+        except (sqlite3.Error, OSError, PoolTimeoutError, UnusableDatabaseError) as error:
             raise refusals.busy() from error
         try:
             cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol

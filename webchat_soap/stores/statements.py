@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Dialect, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.sql import ClauseElement
 
-from webchat_soap.stores.schema import CHATS, FILES, MESSAGES, TOKENS
+from webchat_soap.stores.schema import CHATS, FILES, IDENTITY, MESSAGES, TOKENS
 
 NAMES_AT_ONCE: Final = 10_000
 """File names per query: a sweep over 100,000 files asks ten times and holds no transaction open between."""
@@ -146,4 +146,5 @@ class Statements:
             .limit(literal_column(str(NAMES_AT_ONCE)))
             .offset(literal_column("0")),  # else the dialect makes a parameter of it
         )
+        self.select_store_id = compiled("", select(IDENTITY.c.store_id))
         self.select_nothing = compiled("", select(func.max(CHATS.c.chat_key)))

@@ -73,12 +73,12 @@ class GroupWriter:
         self._last_one_seen = False
         self._connection: sqlite3.Connection | None = None
 
-    def submit(self, command: Callable[[Transaction], T]) -> T:
+    def submit(self, command: Callable[[Transaction], T], *, patience_seconds: float | None = None) -> T:
         """Run the command in a transaction and return its result after the commit is on disk.
 
-        Raises what the command raises (its writes are undone), or Busy when there was no commit. The patience bounds
-        the wait for the turn; once the command is in a transaction the caller waits for its outcome, since only that
-        tells whether it is stored.
+        Raises what the command raises (its writes are undone), or Busy when there was no commit. The patience (the
+        writer's own when None) bounds the wait for the turn; once the command is in a transaction the caller waits for
+        its outcome, since only that tells whether it is stored.
         """
         request = _Request(command)
         with self._gate:
@@ -87,9 +87,10 @@ class GroupWriter:
             if self._thread is None:
                 self._start()
             self._queue.put(request)
-        if not request.answered.acquire(timeout=self._patience_seconds):
+        patience = self._patience_seconds if patience_seconds is None else min(patience_seconds, self._patience_seconds)
+        if not request.answered.acquire(timeout=patience):
             if request.taken.acquire(blocking=False):
-                raise refusals.busy()
+                raise refusals.busy() from TimeoutError("the turn to write did not come; another program may hold it")
             request.answered.acquire()
         if request.error is not None:
             try:
@@ -135,12 +136,12 @@ class GroupWriter:
             except (sqlite3.Error, OSError, UnusableDatabaseError) as error:
                 _LOG.warning("nothing could be written: %s: %s", type(error).__name__, error)
                 self._let_go()
-                self._fail(first, batch, error if isinstance(error, UnusableDatabaseError) else None)
+                self._fail(first, batch, refusals.busy, error)
             except BaseException as error:
                 # Nobody else would answer the callers, and the thread must live on for the next.
                 _LOG.exception("the writer failed")
                 self._let_go()
-                self._fail(first, batch, error)
+                self._fail(first, batch, Internal, error)
             for request in batch:
                 request.answered.release()
             try:
@@ -162,6 +163,7 @@ class GroupWriter:
                 cursor.execute("ROLLBACK")
                 cursor.execute("BEGIN IMMEDIATE")
                 moved = self._run_all(batch, cursor, guarded=True)
+            self._database.check_in_place()
             cursor.execute("COMMIT")
             return moved or {}
         finally:
@@ -216,19 +218,16 @@ class GroupWriter:
                 self._last_one_seen = True
                 return
 
-    def _fail(self, first: _Request, batch: list[_Request], cause: BaseException | None) -> None:
-        """Busy for all who wait, also for those not taken yet: they would only wait for the same."""
+    def _fail(
+        self, first: _Request, batch: list[_Request], refusal: Callable[[], WebchatError], cause: BaseException
+    ) -> None:
+        """A refusal for all who wait, also for those not taken yet: they would only wait for the same."""
         if not batch:
             self._gather(first, batch, self._queue.qsize() + 1)
         for request in batch:
             request.result = None
-            if isinstance(cause, UnusableDatabaseError):
-                request.error = cause
-            elif cause is not None:
-                request.error = Internal()
-                request.error.__cause__ = cause
-            else:
-                request.error = refusals.busy()
+            request.error = refusal()
+            request.error.__cause__ = cause
 
     def _let_go(self) -> None:
         """Drop the connection (and with it any open transaction) and the turn: the next batch begins afresh."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
-from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.ports import ChatStore, FileStore
 from webchat_soap.web.answers import method_not_allowed, plain
 
@@ -34,7 +33,7 @@ class Health:
     def readyz(self, environ: WSGIEnvironment) -> Response:
         """200 or 503 with `{"status": "ready" | "not ready", "database": "ok" | "failing", "files": …}`.
 
-        Every part is asked, so that one answer names all that do not work; why stands in the log only.
+        Every part is asked, so that one answer names all that do not work; why stands in the log only, as one line.
         """
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return method_not_allowed(("GET", "HEAD"))
@@ -42,11 +41,19 @@ class Health:
         for name, ping in self._parts:
             try:
                 ping()
-            except (WebchatError, OSError) as error:
-                _log.warning("not ready: %s: %s", name, error)
+            except Exception as error:  # whatever it is, this part does not work, and a probe wants to know that
+                _log.warning("not ready: %s: %s", name, _in_one_line(error))
                 parts[name] = "failing"
             else:
                 parts[name] = "ok"
         ready = all(state == "ok" for state in parts.values())
         body = json.dumps({"status": "ready" if ready else "not ready", **parts})
         return plain(200 if ready else 503, body, {"Content-Type": "application/json"})
+
+
+def _in_one_line(error: BaseException) -> str:
+    """The error and what caused it."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    return " ".join(" <- ".join(f"{type(each).__name__}: {each}" for each in chain).split())
