@@ -24,6 +24,7 @@ from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
 from webchat_soap.soap.addressing import response_action
 from webchat_soap.soap.envelope import MAX_TAGS, Envelope, make_parser, read_envelope
+from webchat_soap.soap.names import KnownNames, run_apart
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
 from webchat_soap.soap.types import NAMESPACE
@@ -148,6 +149,7 @@ class WebchatTransport(ServerBase):
         self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
         self._schema = wsdl.build_schema(app)
         self._tools: deque[_Tools] = deque()
+        self._names = KnownNames()
 
     @property
     def operation_names(self) -> frozenset[str]:
@@ -163,8 +165,15 @@ class WebchatTransport(ServerBase):
 
         What `ctx.in_document` has by then says how to answer.
         """
+        if self._names.take(ctx.in_string[0]):
+            self._read(ctx, self._tools)
+        else:
+            # Tools of its own: a parser keeps the dictionary of the thread that used it first.
+            run_apart(lambda: self._read(ctx, deque()))
+
+    def _read(self, ctx: CallContext, spare: deque[_Tools]) -> None:
         try:
-            tools = self._tools.pop()
+            tools = spare.pop()
         except IndexError:
             tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self._schema)))
         ctx.tools = tools
@@ -176,7 +185,9 @@ class WebchatTransport(ServerBase):
             protocol.deserialize(ctx, protocol.REQUEST)
         finally:
             ctx.tools = None
-            self._tools.append(tools)
+            # The tree is read; nothing below sees it.
+            ctx.in_body_doc = ctx.in_document.operation = None
+            spare.append(tools)
 
     def call(self, ctx: CallContext) -> bytes:
         """Run the operation and write its answer. Raises whatever the use case raises."""
