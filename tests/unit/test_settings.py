@@ -284,3 +284,27 @@ def test_settings_are_immutable_and_survive_the_way_to_another_process() -> None
 
 def test_settings_made_directly_keep_their_database_in_their_folder(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path / "x").database_url == f"sqlite:///{tmp_path}/x/webchat.db"
+
+
+def test_a_mistake_names_the_file_it_stands_in(tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('max_imag = 1\nlog = "loud"\nopen = [[1]]\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={}, toml_path=other)
+    assert [mistake.name for mistake in caught.value.mistakes] == [
+        f"max_imag in {other}",
+        f"open in {other}",
+        f"log in {other}",
+    ]
+
+
+def test_all_mistakes_of_a_list_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            environ={"WEBCHAT_FETCH_ALLOW": "bad_/,ok.example,http://x,10.0.0.1/8,", "WEBCHAT_FETCH_PORTS": "0,x"}
+        )
+    told = str(caught.value)
+    for item in ("bad_/", "http://x", "10.0.0.1/8", "0", "x"):
+        assert f"holds {item!r}, which " in told
+    assert "has an empty item between its commas" in told
+    assert "ok.example'," not in told
