@@ -30,12 +30,13 @@ with = pip
 endif
 lock = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test bench fuzz lint lock wsdl settings clean python-fits
+.PHONY: help run test interop bench fuzz lint lock wsdl settings clean python-fits
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run       set everything up and serve on http://127.0.0.1:8000 with the open chat demo'
 	@echo 'make test      set everything up and run all tests'
+	@echo 'make interop   install the client stacks of other languages (Debian, as root) and run their tests'
 	@echo 'make bench     the benchmarks, side by side with their peers'
 	@echo 'make fuzz      210,000 random messages through the SOAP face (about ten minutes)'
 	@echo 'make lint      ruff and mypy'
@@ -44,13 +45,18 @@ help:
 	@echo 'make settings  print the table of settings for the README'
 	@echo 'make clean     remove the environment and caches (never the data folder)'
 	@echo
-	@echo 'PYTHON=python3.13 chooses the Python, VENV=.venv the environment, ARGS="…" adds arguments to run, test and bench.'
+	@echo 'PYTHON=python3.13 chooses the Python, VENV=.venv the environment, ARGS="…" adds arguments to run, test,'
+	@echo 'interop and bench.'
 
 run: python-fits $(RUN_STAMP)
 	@exec $(BIN)/webchat-soap serve --demo $(ARGS)
 
 test: python-fits $(TEST_STAMP)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+interop: python-fits $(TEST_STAMP)
+	@tests/interop/install || echo 'Not all could be installed: the tests that miss something are skipped and say so.' >&2
+	@exec $(BIN)/python -m pytest tests/interop $(ARGS)
 
 bench: python-fits $(TEST_STAMP)
 	@exec $(BIN)/python -m benchmarks $(ARGS)

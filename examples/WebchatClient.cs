@@ -7,7 +7,7 @@ using System.Threading;
 using System.Web.Services.Protocols;
 using System.Xml.Serialization;
 
-/// <summary>The detail of a fault, which the wsdl tool leaves to us.</summary>
+// The detail of a fault, for which the wsdl tool makes no class.
 [XmlRoot(Namespace = "urn:webchat:v1")]
 public class WebchatFault
 {
@@ -15,7 +15,7 @@ public class WebchatFault
     public bool retryable;
     public int? retryAfterSeconds; // limit, actual, httpStatus, line and column can be read alike
 
-    /// <summary>Null where a fault has no detail: it is about the envelope itself.</summary>
+    // Null where a fault has no detail: it is about the envelope itself.
     public static WebchatFault Of(SoapException fault)
     {
         if (fault.Detail == null || fault.Detail.FirstChild == null) return null;
@@ -26,7 +26,7 @@ public class WebchatFault
 
 public static class WebchatClient
 {
-    /// <summary>Calls until it works or another try cannot help. Every try sends the same clientToken, so the call counts once.</summary>
+    // Calls until it works or another try cannot help. Every try sends the same clientToken, so the call counts once.
     static T Patiently<T>(Func<T> call)
     {
         for (int attempt = 0; ; attempt++)
@@ -62,20 +62,22 @@ public static class WebchatClient
 
         var token = NewToken();
         var chat = Patiently(() => webchat.StartChat(null, "Ayşe Yılmaz", token));
-        Console.WriteLine("Chat {0} is {1} since {2:yyyy-MM-dd HH:mm:ss} UTC", chat.CHATID, chat.status, chat.startedAt.ToUniversalTime());
+        var startedAt = chat.startedAt.ToUniversalTime();
+        Console.WriteLine("Chat {0} is {1} since {2:yyyy-MM-dd HH:mm:ss} UTC", chat.CHATID, chat.status, startedAt);
 
         // Write real texts with a JSON library, which escapes what has to be.
-        var textToken = NewToken();
-        var receipt = Patiently(() => webchat.SendMessage(chat.CHATID, "{\"text\": \"Merhaba! A picture for you:\"}", textToken));
+        string text = "{\"text\": \"Merhaba! A picture for you:\"}", textToken = NewToken();
+        var receipt = Patiently(() => webchat.SendMessage(chat.CHATID, text, textToken));
         Console.WriteLine("Text is message {0}", receipt.sequence);
 
         // UploadFile posts the file to the chat: do not send its link by SendMessage as well.
-        var fileToken = NewToken();
-        receipt = Patiently(() => webchat.UploadFile(chat.CHATID, "{\"fileUrl\": \"" + fileUrl + "\"}", fileToken));
+        string details = "{\"fileUrl\": \"" + fileUrl + "\"}", fileToken = NewToken();
+        receipt = Patiently(() => webchat.UploadFile(chat.CHATID, details, fileToken));
         foreach (var file in receipt.file)
-            Console.WriteLine("File is message {0}: {1} of {2} bytes, {3}", receipt.sequence, file.fileType, file.size, file.fileUrl);
+            Console.WriteLine("File is message {0}: {1} of {2} bytes, {3}",
+                receipt.sequence, file.fileType, file.size, file.fileUrl);
 
-        // Each poll asks for what comes after the last message, and waits for it, until an agent answers or nothing comes.
+        // Each poll asks for what follows the last message, and waits for it, until an agent answers or nothing comes.
         long lastSequence = 0;
         Message[] messages;
         do
@@ -84,7 +86,9 @@ public static class WebchatClient
             foreach (var message in messages)
             {
                 lastSequence = message.sequence;
-                Console.WriteLine("Message {0} of {1}: {2}, {3} files", message.sequence, message.sender, message.text, (message.file ?? new StoredFile[0]).Length);
+                var count = message.file == null ? 0 : message.file.Length;
+                Console.WriteLine("Message {0} of {1}: {2}, {3} files",
+                    lastSequence, message.sender, message.text, count);
             }
         } while (messages.Length > 0 && messages.Last().sender != Sender.AGENT);
 
@@ -95,7 +99,8 @@ public static class WebchatClient
         catch (SoapException fault)
         {
             var detail = WebchatFault.Of(fault);
-            Console.WriteLine("{0}, field {1}, request {2}: {3}", detail.code, detail.field, detail.requestId, detail.message);
+            Console.WriteLine("{0}, field {1}, request {2}: {3}",
+                detail.code, detail.field, detail.requestId, detail.message);
         }
     }
 }

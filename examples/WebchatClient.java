@@ -10,7 +10,7 @@ import webchat.*;
 public class WebchatClient {
     interface Call<T> { T run() throws WebchatException; }
 
-    /** Calls until it works or another try cannot help. Every try sends the same clientToken, so the call counts once. */
+    // Calls until it works or another try cannot help. Every try sends the same clientToken, so the call counts once.
     static <T> T patiently(Call<T> call) throws WebchatException, InterruptedException {
         for (int attempt = 0; ; attempt++) {
             int seconds = 1 << attempt;
@@ -63,7 +63,7 @@ public class WebchatClient {
                 uploaded.getSequence(), file.getFileType(), file.getSize(), file.getFileUrl());
         }
 
-        // Each poll asks for what comes after the last message, and waits for it, until an agent answers or nothing comes.
+        // Each poll asks for what follows the last message, and waits for it, until an agent answers or nothing comes.
         long lastSequence = 0;
         List<Message> messages;
         do {

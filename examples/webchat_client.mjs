@@ -33,7 +33,8 @@ const fileUrl = givenUrl ?? demo.flatMap((message) => message.file ?? [])[0].fil
 
 let chat = await patiently("StartChat", { customerName: "Ayşe Yılmaz", clientToken: randomUUID() });
 const { CHATID } = chat;
-console.log(`Chat ${CHATID} is ${chat.status} since ${chat.startedAt.toISOString().slice(0, 19).replace("T", " ")} UTC`);
+const startedAt = chat.startedAt.toISOString().slice(0, 19).replace("T", " ");
+console.log(`Chat ${CHATID} is ${chat.status} since ${startedAt} UTC`);
 // The parameters of a call with JSON in fileDetails.
 const call = (details) => ({ CHATID, fileDetails: JSON.stringify(details), clientToken: randomUUID() });
 
@@ -46,7 +47,7 @@ for (const file of receipt.file ?? []) {
   console.log(`File is message ${receipt.sequence}: ${file.fileType} of ${file.size} bytes, ${file.fileUrl}`);
 }
 
-// Each poll asks for what comes after the last message, and waits for it, until an agent answers or nothing comes.
+// Each poll asks for what follows the last message, and waits for it, until an agent answers or nothing comes.
 let afterSequence = 0;
 let messages;
 do {

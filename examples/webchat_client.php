@@ -57,7 +57,7 @@ foreach ($receipt->file ?? [] as $file) {
     echo "File is message $receipt->sequence: $file->fileType of $file->size bytes, $file->fileUrl\n";
 }
 
-// Each poll asks for what comes after the last message, and waits for it, until an agent answers or nothing comes.
+// Each poll asks for what follows the last message, and waits for it, until an agent answers or nothing comes.
 $lastSequence = 0;
 do {
     $poll = ["CHATID" => $chat->CHATID, "afterSequence" => $lastSequence, "waitSeconds" => 10];

@@ -22,20 +22,22 @@ def detail_of(fault):
 
 def patiently(operation, **parameters):
     """Call until it works or another try cannot help. Every try sends the same clientToken, so the call counts once."""
-    for attempt in range(5):
+    backoff = 1
+    while True:
         try:
             return operation(**parameters)
         except Fault as fault:
             detail = detail_of(fault)
-            if detail is None or not detail.retryable or attempt == 4:
+            if detail is None or not detail.retryable or backoff > 8:
                 raise
-            seconds = detail.retryAfterSeconds or 2**attempt
+            seconds = detail.retryAfterSeconds or backoff
         except (requests.RequestException, TransportError):  # no answer, or a proxy's: the call may have worked
-            if attempt == 4:
+            if backoff > 8:
                 raise
-            seconds = 2**attempt
+            seconds = backoff
         print(f"Trying again in {seconds} s")
         time.sleep(seconds)
+        backoff *= 2
 
 
 def new_token():
@@ -61,7 +63,7 @@ receipt = patiently(webchat.UploadFile, CHATID=chat.CHATID, fileDetails=details,
 for file in receipt.file:
     print(f"File is message {receipt.sequence}: {file.fileType} of {file.size} bytes, {file.fileUrl}")
 
-# Each poll asks for what comes after the last message, and waits for it, until an agent answers or nothing comes.
+# Each poll asks for what follows the last message, and waits for it, until an agent answers or nothing comes.
 last_sequence, waiting = 0, True
 while waiting:
     page = patiently(webchat.GetMessages, CHATID=chat.CHATID, afterSequence=last_sequence, waitSeconds=10)

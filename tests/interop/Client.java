@@ -1,3 +1,4 @@
+import java.beans.BeanInfo;
 import java.beans.Introspector;
 import java.beans.PropertyDescriptor;
 import java.net.URL;
@@ -41,8 +42,9 @@ public class Client {
         Map<String, Object> faults = new LinkedHashMap<>();
         faults.put("late", fault(() -> webchat.sendMessage(chat, "{\"text\": \"late\"}", null)));
         faults.put("broken", fault(() -> webchat.sendMessage(lists, "{\"text\":\n }", null)));
-        faults.put("large", fault(() -> webchat.uploadFile(arguments[1], "{\"fileUrl\": \"" + arguments[4] + "\"}", null)));
-        faults.put("missing", fault(() -> webchat.uploadFile(arguments[1], "{\"fileUrl\": \"" + arguments[5] + "\"}", null)));
+        String large = "{\"fileUrl\": \"" + arguments[4] + "\"}", missing = "{\"fileUrl\": \"" + arguments[5] + "\"}";
+        faults.put("large", fault(() -> webchat.uploadFile(arguments[1], large, null)));
+        faults.put("missing", fault(() -> webchat.uploadFile(arguments[1], missing, null)));
         faults.put("mismatch", fault(() -> webchat.uploadFile(arguments[1], file.replace("IMAGE", "VIDEO"), null)));
         faults.put("negative", fault(() -> webchat.getMessages(lists, -1L, null, null)));
         seen.put("faults", faults);
@@ -77,10 +79,9 @@ public class Client {
         if (value instanceof Map) {
             ((Map<?, ?>) value).forEach((name, member) -> members.put((String) name, member));
         } else if (value.getClass().getPackageName().equals("webchat")) {
-            for (PropertyDescriptor property : Introspector.getBeanInfo(value.getClass(), Object.class).getPropertyDescriptors()) {
-                String name = property.getName();
-                // JAXB gives Boolean members an isX of their own only when they are required, as all of ours are.
-                members.put(name, property.getReadMethod().invoke(value));
+            BeanInfo bean = Introspector.getBeanInfo(value.getClass(), Object.class);
+            for (PropertyDescriptor property : bean.getPropertyDescriptors()) {
+                members.put(property.getName(), property.getReadMethod().invoke(value));
             }
         } else {
             throw new IllegalStateException("no value of a generated class should be a " + value.getClass());
@@ -94,7 +95,8 @@ public class Client {
 
     static String quoted(String text) {
         return text.chars()
-            .mapToObj(unit -> unit < 32 || unit > 126 || unit == '"' || unit == '\\' ? String.format("\\u%04x", unit) : "" + (char) unit)
+            .mapToObj(unit -> unit < 32 || unit > 126 || unit == '"' || unit == '\\'
+                ? String.format("\\u%04x", unit) : "" + (char) unit)
             .collect(Collectors.joining("", "\"", "\""));
     }
 }

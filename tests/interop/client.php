@@ -39,7 +39,8 @@ foreach (["1.1" => SOAP_1_1, "1.2" => SOAP_1_2] as $name => $version) {
         $webchat->SendMessage(["CHATID" => $chat, "fileDetails" => json_encode($message)] + $more)->SendMessageResult;
     $upload = fn (string $chat, array $file) =>
         $webchat->UploadFile(["CHATID" => $chat, "fileDetails" => json_encode($file)])->UploadFileResult;
-    $read = fn (string $chat, array $more = []) => $webchat->GetMessages(["CHATID" => $chat] + $more)->GetMessagesResult;
+    $read = fn (string $chat, array $more = []) =>
+        $webchat->GetMessages(["CHATID" => $chat] + $more)->GetMessagesResult;
 
     $results[$name] = array_map(seen(...), [
         "started" => $webchat->StartChat(["CHATID" => $chat, "customerName" => "Ayşe 🙂"])->StartChatResult,
