@@ -4,9 +4,9 @@ A rule takes a `Description` and yields what breaks it, one sentence each; none 
 their numbers in the profile (section 4, Service Description), each with what it demands in our own words.
 
 Left out are rules about messages (ENVELOPE, R2301 and R2742 among them), registries, imported documents and what is
-optional (MAY); those about rpc-literal bindings (R2203, R2717, R2726): R2705 as held here, document-literal alone, leaves
-them nothing to check; R2719 and R2741, since there are no header faults; R2028 and R2029, validity by the schemas of
-WSDL and its SOAP binding, which test_wsdl.py has.
+optional (MAY); those about rpc-literal bindings (R2203, R2717, R2726), since R2705 as held here, document-literal
+alone, leaves them nothing to check; R2719 and R2741, since there are no header faults; R2028 and R2029, validity by the
+schemas of WSDL and its SOAP binding, which test_wsdl.py has.
 """
 
 from __future__ import annotations
