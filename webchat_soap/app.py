@@ -175,12 +175,9 @@ class Application:
         # An address that came with the request is right for this caller only.
         caching = "no-store" if self._settings.public_url is None else "public, max-age=300"
         if names & {"wsdl", "singlewsdl"}:
-            document = self._transport.wsdl_at(f"{base_url}{SERVICE_PATH}")
-            return Response(
-                document,
-                content_type="text/xml; charset=utf-8",
-                headers={"Cache-Control": caching, "X-Content-Type-Options": "nosniff"},
-            )
+            return _document(self._transport.wsdl_at(f"{base_url}{SERVICE_PATH}"), caching=caching)
+        if "xsd" in names:
+            return _document(self._transport.schema, caching="public, max-age=300")
         if "readme" in names:
             return self._page.respond_readme(environ)
         return self._page.respond(environ, base_url=base_url, from_host=self._settings.public_url is None)
@@ -355,6 +352,14 @@ def _describing_transport() -> WebchatTransport:
     chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir)
     files = open_file_store(settings.files_url, folder=settings.data_dir)
     return make_transport(_make_service(settings, chats, files), max_text_length=settings.max_text)
+
+
+def _document(content: bytes, *, caching: str) -> Response:
+    return Response(
+        content,
+        content_type="text/xml; charset=utf-8",
+        headers={"Cache-Control": caching, "X-Content-Type-Options": "nosniff"},
+    )
 
 
 def _bound_base_urls(settings: Settings) -> tuple[str, ...]:

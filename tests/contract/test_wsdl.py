@@ -165,6 +165,45 @@ def test_everything_is_documented_and_nothing_else(wsdl: Any) -> None:
         )
 
 
+def test_the_port_type_the_bindings_and_the_ports_are_documented(wsdl: Any) -> None:
+    said = {
+        "WebchatPortType": documentation.PORT_TYPE,
+        "Webchat": documentation.SERVICE,
+        **documentation.SOAP_VERSIONS,
+    }
+    nodes = wsdl.xpath("wsdl:portType | wsdl:binding | wsdl:service | wsdl:service/wsdl:port", namespaces=NS)
+    assert {node.get("name"): node.findtext("wsdl:documentation", namespaces=NS) for node in nodes} == said
+    for node in wsdl.iter(f"{{{NS['wsdl']}}}documentation"):
+        assert node.getparent().index(node) == 0, "WSDL 1.1 wants it first"
+
+
+@pytest.mark.parametrize("query", ["xsd=1", "xsd", "XSD=1", "Xsd=webchat"])
+def test_the_schema_alone_can_be_read_by_itself(service: Service, wsdl: Any, query: str) -> None:
+    answer = requests.get(f"{service.address}?{query}", timeout=10)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
+    root = etree.fromstring(answer.content)
+    assert root.tag == f"{{{NS['xs']}}}schema"
+    assert root.findall("xs:import", NS) + root.findall("xs:include", NS) == []
+    assert set(root.nsmap) == {"xs", "tns"}
+    inside = wsdl.find("wsdl:types/xs:schema", NS)
+    assert [node.get("name") for node in root] == [node.get("name") for node in inside]
+    assert service.url.encode() not in answer.content
+    schema = etree.XMLSchema(root)
+    for name, text in wsdl_examples().items():
+        body = etree.fromstring(text.encode()).find("{*}Body")
+        schema.assertValid(body[0].find(".//{urn:webchat:v1}WebchatFault") if name.startswith("fault") else body[0])
+
+
+def test_zeep_compiles_the_schema_alone(service: Service) -> None:
+    client = zeep.Client(f"{service.address}?wsdl")
+    document = etree.fromstring(requests.get(f"{service.address}?xsd=1", timeout=10).content)
+    schema = zeep.xsd.Schema(document, transport=client.transport, location=f"{service.address}?xsd=1")
+    assert {each.localname for each in (element.qname for element in schema.elements)} == {
+        each.localname for each in (element.qname for element in client.wsdl.types.elements)
+    }
+
+
 def test_the_fault_codes_are_the_tree_of_errors() -> None:
     from webchat_soap.domain import errors
 

@@ -12,6 +12,17 @@ SERVICE = (
     "answers. A file is named by a URL from which the service downloads it; its type is proved from its bytes."
 )
 
+PORT_TYPE = (
+    "What a customer's side can do. Every operation may answer with a WebchatFault: decide by its code and retryable."
+)
+
+SOAP_VERSIONS = {
+    "WebchatSoap11Binding": "SOAP 1.1 over HTTP, document/literal wrapped. The soapAction is the operation's name.",
+    "WebchatSoap12Binding": "SOAP 1.2 over HTTP, document/literal wrapped. The action is the operation's name.",
+    "WebchatSoap11": "SOAP 1.1. The address is the same for both versions.",
+    "WebchatSoap12": "SOAP 1.2. The address is the same for both versions.",
+}
+
 OPERATIONS = {
     "UploadFile": (
         "Downloads the file named in fileDetails, proves its type, stores it AND POSTS IT TO THE CHAT as a message of "

@@ -147,7 +147,7 @@ class WebchatTransport(ServerBase):
     def __init__(self, app: Application) -> None:
         super().__init__(app)
         self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
-        self._schema = wsdl.build_schema(app)
+        self.schema: bytes = wsdl.build_schema(app)
         self._tools: deque[_Tools] = deque()
         self._names = KnownNames()
 
@@ -175,7 +175,7 @@ class WebchatTransport(ServerBase):
         try:
             tools = spare.pop()
         except IndexError:
-            tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self._schema)))
+            tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self.schema)))
         ctx.tools = tools
         try:
             protocol = self.app.in_protocol

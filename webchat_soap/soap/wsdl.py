@@ -105,6 +105,12 @@ def _annotate(node: Any, text: str) -> None:
     node.insert(0, annotation)
 
 
+def _say(node: Any, text: str) -> None:
+    documented = etree.Element(_wsdl("documentation"))
+    documented.text = text
+    node.insert(0, documented)
+
+
 def _document_schema(schema: Any) -> None:
     for node in schema:
         name = node.get("name")
@@ -145,10 +151,9 @@ def _shape_port_type(port_type: Any) -> None:
         operation.attrib.pop("parameterOrder", None)
         for old in list(operation.iterchildren(_wsdl("documentation"))):
             operation.remove(old)
-        text = etree.Element(_wsdl("documentation"))
-        text.text = documentation.OPERATIONS[operation.get("name")]
-        operation.insert(0, text)
+        _say(operation, documentation.OPERATIONS[operation.get("name")])
         operation.find(_wsdl("fault")).set("message", f"tns:{FAULT_MESSAGE}")
+    _say(port_type, documentation.PORT_TYPE)
 
 
 def _add_soap12(root: Any) -> None:
@@ -165,9 +170,9 @@ def _add_soap12(root: Any) -> None:
     port12.set("binding", "tns:WebchatSoap12Binding")
     _rename_namespace(port12)
     port11.addnext(port12)
-    text = etree.Element(_wsdl("documentation"))
-    text.text = documentation.SERVICE
-    service.insert(0, text)
+    _say(service, documentation.SERVICE)
+    for node in (binding11, binding12, port11, port12):
+        _say(node, documentation.SOAP_VERSIONS[node.get("name")])
 
 
 def _rename_namespace(node: Any) -> None:
@@ -209,9 +214,13 @@ def build_wsdl(application: Application) -> Callable[[str], bytes]:
 
 
 def build_schema(application: Application) -> bytes:
-    """The schema alone, as it stands in the WSDL's types. UTF-8."""
+    """The schema alone, a document of its own that needs no other one. UTF-8."""
     generator = application.interface.docs.wsdl11
     if generator.get_interface_document() is None:
         generator.build_interface_document(_ADDRESS_MARK)
-    schema = generator.root_elt.find(f"{_wsdl('types')}/{_xsd('schema')}")
-    return etree.tostring(schema, xml_declaration=True, encoding="UTF-8")
+    schema = copy.deepcopy(generator.root_elt.find(f"{_wsdl('types')}/{_xsd('schema')}"))
+    schema.tail = None
+    etree.cleanup_namespaces(schema, top_nsmap={"xs": XSD, "tns": NAMESPACE}, keep_ns_prefixes=["tns", "xs"])
+    etree.indent(schema, space="  ")
+    document: bytes = etree.tostring(schema, xml_declaration=True, encoding="UTF-8")
+    return document + b"\n"
