@@ -8,6 +8,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import javax.xml.datatype.XMLGregorianCalendar;
+import javax.xml.ws.WebServiceFeature;
+import javax.xml.ws.soap.AddressingFeature;
+import javax.xml.ws.soap.MTOMFeature;
 import webchat.*;
 
 /** The scenario of stacks.py with the classes that wsimport makes. Arguments: see there. */
@@ -17,12 +20,15 @@ public class Client {
     public static void main(String[] arguments) throws Exception {
         Map<String, Object> results = new LinkedHashMap<>();
         Webchat service = new Webchat(new URL(arguments[0]));
-        results.put("1.1", play(service.getWebchatSoap11(), arguments, "1.1"));
-        results.put("1.2", play(service.getWebchatSoap12(), arguments, "1.2"));
+        // A second proxy of each version asks with MTOM's packages and WS-Addressing's headers.
+        WebServiceFeature[] features = {new MTOMFeature(), new AddressingFeature()};
+        results.put("1.1", play(service.getWebchatSoap11(), service.getWebchatSoap11(features), arguments, "1.1"));
+        results.put("1.2", play(service.getWebchatSoap12(), service.getWebchatSoap12(features), arguments, "1.2"));
         System.out.println(json(results));
     }
 
-    static Map<String, Object> play(WebchatPortType webchat, String[] arguments, String version) throws Exception {
+    static Map<String, Object> play(
+        WebchatPortType webchat, WebchatPortType packaged, String[] arguments, String version) throws Exception {
         String chat = arguments[1] + "-" + version, lists = arguments[2];
         String file = "{\"fileUrl\": \"" + arguments[3] + "\", \"fileType\": \"IMAGE\"}";
         Map<String, Object> seen = new LinkedHashMap<>();
@@ -35,7 +41,7 @@ public class Client {
         seen.put("both", webchat.sendMessage(chat, "{\"text\": \"a <b> & ]]>\", \"fileDetails\": " + file + "}", null));
         seen.put("uploaded", webchat.uploadFile(chat, file, null));
         seen.put("two", webchat.getMessages(chat, 1L, 2, 5));
-        seen.put("lists", webchat.getMessages(lists, null, null, null));
+        seen.put("lists", packaged.getMessages(lists, null, null, null));
         seen.put("limits", webchat.getLimits(chat));
         seen.put("general", webchat.getLimits(null));
         seen.put("ended", webchat.endChat(chat));
@@ -46,7 +52,7 @@ public class Client {
         faults.put("large", fault(() -> webchat.uploadFile(arguments[1], large, null)));
         faults.put("missing", fault(() -> webchat.uploadFile(arguments[1], missing, null)));
         faults.put("mismatch", fault(() -> webchat.uploadFile(arguments[1], file.replace("IMAGE", "VIDEO"), null)));
-        faults.put("negative", fault(() -> webchat.getMessages(lists, -1L, null, null)));
+        faults.put("negative", fault(() -> packaged.getMessages(lists, -1L, null, null)));
         seen.put("faults", faults);
         return seen;
     }
