@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import logging
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -82,6 +83,15 @@ _DEMO_FILES = (
 )
 
 
+@cache
+def _demo_picture_sha256() -> str:
+    return hashlib.sha256(_read_demo_file("picture.png")).hexdigest()
+
+
+def _read_demo_file(name: str) -> bytes:
+    return package_files("webchat_soap").joinpath("demo", name).read_bytes()
+
+
 # What HTTP allows as a Host and what can stand in a link; anything else could only be meant to poison one.
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?")
 
@@ -122,7 +132,13 @@ class Application:
         self._transport = transport
         self._health = Health(chats=chats, files=files)
         self._public_files = PublicFiles(chats=chats, files=files)
-        self._page = ServicePage(description=describe(transport), version=VERSION, readme=installed_readme())
+        self._page = ServicePage(
+            description=describe(transport),
+            wsdl_at=transport.wsdl_at,
+            version=VERSION,
+            readme=installed_readme(),
+            find_picture=self._find_demo_picture,
+        )
         self._bound_base_urls = _bound_base_urls(settings)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -166,6 +182,18 @@ class Application:
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
         self._chats.close()
+
+    def _find_demo_picture(self) -> str | None:
+        """The stored name of the demo chat's picture, for the page's sample; None where there is no such chat.
+
+        Only our own bytes: the page must not tell anybody the link to what somebody else put into a chat of that name.
+        """
+        try:
+            page = self._chats.read_messages(DEMO_CHAT, after_sequence=0, max_messages=len(_DEMO_FILES) + 1)
+        except WebchatError:
+            return None
+        files = (file for message in page.messages for file in message.files)
+        return next((file.name for file in files if file.sha256 == _demo_picture_sha256()), None)
 
     def _describe(self, environ: WSGIEnvironment, method: str, base_url: str) -> Response:
         if method not in ("GET", "HEAD"):
@@ -230,13 +258,12 @@ def make_demo(settings: Settings) -> str | None:
             service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT, client_token=f"{DEMO_CHAT}-text")
         ]
         for name, family in _DEMO_FILES:
-            content = package_files("webchat_soap").joinpath("demo", name).read_bytes()
             posted.append(
                 service.post_stream(
                     chat_id=DEMO_CHAT,
                     sender=Sender.AGENT,
                     text=None,
-                    stream=io.BytesIO(content),
+                    stream=io.BytesIO(_read_demo_file(name)),
                     original_name=name,
                     declared_type=family,
                     client_token=f"{DEMO_CHAT}-{name}",

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.wrappers import Request, Response
 
-from tests.browser.description import description
-from webchat_soap.web.pages import ServicePage
+from tests.browser.description import service_page
+from webchat_soap.web.snippets import SNIPPETS
 
 SIZES = [pytest.param(1280, id="wide"), pytest.param(390, id="narrow")]
 
 
 @pytest.fixture(scope="module")
 def base_url(serve) -> Iterator[str]:
-    service_page = ServicePage(description=description(), version="0.1.0", readme="# Webchat")
+    shown = service_page(readme="# Webchat")
 
     @Request.application
     def app(request: Request) -> Response:
         if request.path != "/webchat":
             return Response(status=404)
         if request.query_string == b"readme":
-            return service_page.respond_readme(request.environ)
-        return service_page.respond(request.environ, base_url=request.host_url.rstrip("/"), from_host=True)
+            return shown.respond_readme(request.environ)
+        return shown.respond(request.environ, base_url=request.host_url.rstrip("/"), from_host=True)
 
     with serve(app) as base_url:
         yield base_url
@@ -90,3 +90,61 @@ def test_every_type_can_be_reached_from_where_it_is_named(base_url, open_context
     page.locator("#UploadFile").get_by_role("link", name="MessageReceipt").click()
     until(page, "location.hash === '#type-MessageReceipt'")
     until(page, "document.querySelector('#type-MessageReceipt').getBoundingClientRect().top < 100")
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_a_language_is_chosen_without_any_script(base_url, open_context, width: int) -> None:
+    page = open_context(viewport={"width": width, "height": 800}, java_script_enabled=False).new_page()
+    page.goto(f"{base_url}/webchat")
+    for snippet in SNIPPETS:
+        page.locator(f"label[for=in-{snippet.slug}]").click()
+        shown = [each.language for each in SNIPPETS if page.get_by_label(f"A client in {each.language}").is_visible()]
+        assert shown == [snippet.language]
+
+
+def test_a_language_is_chosen_by_keyboard(base_url, open_context) -> None:
+    page = open_context().new_page()
+    page.goto(f"{base_url}/webchat")
+    page.get_by_role("radio", name="Python").focus()
+    for snippet in SNIPPETS[1:]:
+        page.keyboard.press("ArrowRight")
+        assert page.get_by_role("radio", name=snippet.language, exact=True).is_checked()
+        assert page.get_by_label(f"A client in {snippet.language}").is_visible()
+
+
+def test_no_language_makes_the_page_wider_than_a_phone(base_url, open_context) -> None:
+    page = open_context(viewport={"width": 390, "height": 800}).new_page()
+    page.goto(f"{base_url}/webchat")
+    for snippet in SNIPPETS:
+        page.locator(f"label[for=in-{snippet.slug}]").click()
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_one_click_marks_a_whole_request(base_url, open_context) -> None:
+    page = open_context().new_page()
+    page.goto(f"{base_url}/webchat")
+    page.locator("#StartChat summary").first.click()
+    sample = page.get_by_role("region", name="StartChat request, SOAP 1.1")
+    sample.click()
+    marked = page.evaluate("getSelection().toString()")
+    assert marked.strip() == sample.text_content()
+
+
+def test_the_wsdl_can_be_marked_whole_and_not_be_changed(base_url, open_context) -> None:
+    page = open_context().new_page()
+    page.goto(f"{base_url}/webchat")
+    text = page.get_by_role("textbox", name="The WSDL")
+    text.click()
+    page.keyboard.press("Control+a")
+    start, end, whole = text.evaluate("it => [it.selectionStart, it.selectionEnd, it.value.length]")
+    assert (start, end) == (0, whole)
+    page.keyboard.type("x")
+    assert text.input_value().startswith("<?xml")
+    assert text.input_value().rstrip().endswith("</wsdl:definitions>")
+
+
+def test_the_wsdl_can_be_saved_as_a_file(base_url, open_context) -> None:
+    page = open_context().new_page()
+    page.goto(f"{base_url}/webchat")
+    link = page.get_by_role("link", name="save it as webchat.wsdl")
+    assert link.evaluate("it => [it.href, it.download]") == [f"{base_url}/webchat?wsdl", "webchat.wsdl"]

@@ -14,20 +14,35 @@ from lxml import html
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request, Response
 
-from tests.browser.description import description
+from tests.browser.description import PICTURE, description, service_page, wsdl_at
 from webchat_soap.web.answers import method_not_allowed, not_found, not_in_this_version, plain, to_service_page
 from webchat_soap.web.pages import ServicePage, installed_readme, page_policy, render_service_page
+from webchat_soap.web.snippets import RETRY, SNIPPETS
 
 BASE = "https://chat.example.com/prefix"
 
 
+CHAT_ID = "chat-of-this-test"
+
+
+def render(base_url: str = BASE, *, picture: str | None = PICTURE, version: str = "0.1.0", described=None) -> str:
+    return render_service_page(
+        described or description(),
+        wsdl_at=wsdl_at,
+        base_url=base_url,
+        version=version,
+        picture=picture,
+        chat_id=CHAT_ID,
+    )
+
+
 @pytest.fixture(scope="module")
 def tree():
-    return html.fromstring(render_service_page(description(), base_url=BASE, version="0.1.0"))
+    return html.fromstring(render())
 
 
 def get(method: str = "GET", *, from_host: bool = False, **headers: str) -> TestResponse:
-    page = ServicePage(description=description(), version="0.1.0", readme=None)
+    page = service_page()
 
     @Request.application
     def app(request: Request) -> Response:
@@ -46,11 +61,16 @@ def test_every_operation_stands_with_its_parameters_result_and_four_samples(tree
         assert article.xpath(".//tbody//th//text()[normalize-space()]") == [each.name for each in operation.parameters]
         assert operation.result.type_name in article.text_content()
         shown = [sample.text_content() for sample in article.xpath(".//details//pre/code")]
+        link = f"{BASE}/public_files/{PICTURE}"
+        samples = (
+            operation.request_soap11,
+            operation.response_soap11,
+            operation.request_soap12,
+            operation.response_soap12,
+        )
         assert shown == [
-            operation.request_soap11.strip(),
-            operation.response_soap11.strip(),
-            operation.request_soap12.strip(),
-            operation.response_soap12.strip(),
+            sample.strip().replace(description().sample_chat_id, CHAT_ID).replace(description().sample_file_url, link)
+            for sample in samples
         ]
 
 
@@ -70,12 +90,46 @@ def test_the_page_says_loudly_that_upload_posts(tree) -> None:
     assert tree.xpath("//article[@id='UploadFile']//p[contains(@class, 'loud')]")
 
 
-def test_the_snippets_hold_the_public_address(tree) -> None:
-    python, curl = (pre.text_content() for pre in tree.xpath("//section[@id='quick-start']//pre"))
-    assert f'Client("{BASE}/webchat?wsdl")' in python
-    compile(python, "snippet", "exec")
-    assert curl.startswith(f"curl -sS '{BASE}/webchat' ")
+def test_every_snippet_holds_the_public_address(tree) -> None:
+    *snippets, curl = (figure.text_content() for figure in tree.xpath("//section[@id='quick-start']//figure"))
+    assert len(snippets) == len(SNIPPETS) == 5
+    for snippet in snippets:
+        assert f"{BASE}/webchat?wsdl" in snippet
+        assert "ENDPOINT" not in snippet
+    assert f"curl -sS '{BASE}/webchat' " in curl
     assert "<SendMessage " in curl
+
+
+def test_the_recipe_for_retries_names_what_the_wsdl_names(tree) -> None:
+    (section,) = tree.xpath("//section[@id='retries']")
+    assert RETRY in [pre.text_content() for pre in section.xpath(".//pre")]
+    assert max(len(line) for line in RETRY.splitlines()) <= 50
+    fault = next(each for each in description().types if each.name == "WebchatFault")
+    for name in ("retryable", "retryAfterSeconds"):
+        assert name in RETRY
+        assert name in {field.name for field in fault.fields}
+        assert name in section.xpath(".//li//code/text()")
+    assert "clientToken" in RETRY
+
+
+def test_both_versions_of_a_fault_are_shown_in_the_chat_of_the_samples(tree) -> None:
+    faults = [pre.text_content() for pre in tree.xpath("//section[@id='faults']//pre")]
+    assert len(faults) == 2
+    assert all(f"The chat {CHAT_ID} has ended" in fault for fault in faults)
+    assert ["<faultcode>" in fault for fault in faults] == [True, False]
+
+
+def test_without_a_picture_the_page_says_that_a_link_is_to_be_put_in() -> None:
+    bare = html.fromstring(render(picture=None))
+    (note,) = bare.xpath("//article[@id='UploadFile']//p[@class='note']")
+    assert note.xpath("string(code)") == description().sample_file_url
+    assert "but for the link" in bare.xpath("string(//h3[@id='samples']/following-sibling::p[1])")
+
+
+def test_the_wsdl_stands_there_to_be_copied(tree) -> None:
+    (text,) = tree.xpath("//textarea[@readonly]")
+    assert text.text == wsdl_at(f"{BASE}/webchat").decode()
+    assert {"?wsdl", "?xsd=1"} <= set(tree.xpath("//section[@id='wsdl']//a/@href"))
 
 
 def test_links_are_relative_so_that_a_forged_host_bends_none(tree) -> None:
@@ -100,8 +154,8 @@ def test_headings_step_down_one_level_at_a_time(tree) -> None:
 def test_whatever_the_description_and_the_address_hold_stays_text() -> None:
     evil = "</code><script>alert(1)</script><img src=x onerror=alert(1)>`<b>`\"'{{ 7*7 }}"
     operation = dataclasses.replace(description().operations[0], text=evil, request_soap11=evil, response_soap12=evil)
-    page = render_service_page(
-        dataclasses.replace(description(), operations=(operation,)), base_url=f"http://x{evil}", version=evil
+    page = render(
+        f"http://x{evil}", version=evil, described=dataclasses.replace(description(), operations=(operation,))
     )
     tree = html.fromstring(page)
     assert tree.xpath("//script|//img|//b|//@onerror") == []
@@ -136,10 +190,32 @@ def test_a_page_made_from_the_host_header_is_not_stored() -> None:
     assert "ETag" not in answer.headers
 
 
-def test_a_page_of_the_public_address_is_revalidated() -> None:
-    first = get()
-    assert first.headers["Cache-Control"] == "no-cache"
-    assert get(If_None_Match=first.headers["ETag"]).status_code == 304
+def test_a_page_of_the_public_address_is_kept_by_its_reader_alone() -> None:
+    assert get().headers["Cache-Control"] == "private, no-cache"
+
+
+def test_every_view_has_a_chat_of_its_own_and_is_else_the_same() -> None:
+    chats, rest = set(), set()
+    for _view in range(3):
+        page = get().text
+        (chat_id,) = set(re.findall(r"try-[0-9a-f]{8}", page))
+        chats.add(chat_id)
+        rest.add(page.replace(chat_id, ""))
+    assert (len(chats), len(rest)) == (3, 1)
+
+
+def test_the_picture_is_looked_for_at_every_view() -> None:
+    pictures = iter([None, PICTURE])
+    page = ServicePage(
+        description=description(),
+        wsdl_at=wsdl_at,
+        version="0.1.0",
+        readme=None,
+        find_picture=lambda: next(pictures),
+    )
+    client = Client(Request.application(lambda r: page.respond(r.environ, base_url=BASE, from_host=False)))
+    views = [client.get("/webchat").text for _view in range(2)]
+    assert [f"{BASE}/public_files/{PICTURE}" in view for view in views] == [False, True]
 
 
 def test_head_is_answered_without_a_body_and_other_methods_with_allow() -> None:
@@ -148,7 +224,7 @@ def test_head_is_answered_without_a_body_and_other_methods_with_allow() -> None:
 
 
 def test_the_readme_comes_as_text() -> None:
-    page = ServicePage(description=description(), version="0.1.0", readme="# Webchat\n\nMerhaba ş <script>\n")
+    page = service_page(readme="# Webchat\n\nMerhaba ş <script>\n")
     answer = Client(Request.application(lambda request: page.respond_readme(request.environ))).get("/webchat?readme")
     assert (answer.status_code, answer.text) == (200, "# Webchat\n\nMerhaba ş <script>\n")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"

@@ -51,8 +51,16 @@ class FaultDescription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceDescription:
-    """All of it, in the contract's order."""
+    """All of it, in the contract's order.
+
+    The samples speak of the chat `sample_chat_id` and name a file at `sample_file_url`, where nothing is: who shows
+    them may put others in the place of both.
+    """
 
     operations: tuple[OperationDescription, ...]
     types: tuple[TypeDescription, ...]
     faults: tuple[FaultDescription, ...]
+    fault_soap11: str
+    fault_soap12: str
+    sample_chat_id: str
+    sample_file_url: str

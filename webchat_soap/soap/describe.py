@@ -37,6 +37,8 @@ from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
 from webchat_soap.soap.writers import make_response_writer
 
 _BASE_URL = "https://chat.example.com"
+_CHAT_ID = "12345"
+_FILE_URL = "https://files.example.com/receipt.png"
 _TIME = datetime(2026, 11, 22, 9, 30, 15, 250_000, tzinfo=UTC)
 _PICTURE_NAME = "20261122-4865c412-7c28-45e4-9f55-3bd039401734.png"
 
@@ -51,34 +53,35 @@ _PICTURE = StoredFile(
     width=640,
     height=400,
 )
-_RECEIPT = MessageReceipt(message_id="0f8fad5b-d9cb-469f-a165-70867728950e", chat_id="12345", sequence=1, sent_at=_TIME)
-_CHAT = Chat(chat_id="12345", status=ChatStatus.OPEN, customer_name="Ayşe Yılmaz", started_at=_TIME, last_sequence=0)
+_RECEIPT = MessageReceipt(
+    message_id="0f8fad5b-d9cb-469f-a165-70867728950e", chat_id=_CHAT_ID, sequence=1, sent_at=_TIME
+)
+_CHAT = Chat(chat_id=_CHAT_ID, status=ChatStatus.OPEN, customer_name="Ayşe Yılmaz", started_at=_TIME, last_sequence=0)
 
 # No clientToken: whoever pastes a sample, edits it and pastes it again would meet a Conflict.
 _REQUESTS: dict[str, dict[str, str]] = {
     "UploadFile": {
-        "CHATID": "12345",
-        "fileDetails": '{"fileUrl": "https://files.example.com/receipt.png", "fileName": "receipt.png", '
-        '"fileType": "IMAGE"}',
+        "CHATID": _CHAT_ID,
+        "fileDetails": f'{{"fileUrl": "{_FILE_URL}", "fileName": "receipt.png", "fileType": "IMAGE"}}',
     },
     "SendMessage": {
-        "CHATID": "12345",
-        "fileDetails": '{"CHATID": "12345", "message": {"text": "test message"}}',
+        "CHATID": _CHAT_ID,
+        "fileDetails": f'{{"CHATID": "{_CHAT_ID}", "message": {{"text": "test message"}}}}',
     },
-    "StartChat": {"CHATID": "12345", "customerName": "Ayşe Yılmaz"},
-    "GetMessages": {"CHATID": "12345", "afterSequence": "0", "maxMessages": "50", "waitSeconds": "0"},
-    "EndChat": {"CHATID": "12345"},
-    "GetLimits": {"CHATID": "12345"},
+    "StartChat": {"CHATID": _CHAT_ID, "customerName": "Ayşe Yılmaz"},
+    "GetMessages": {"CHATID": _CHAT_ID, "afterSequence": "0", "maxMessages": "50", "waitSeconds": "0"},
+    "EndChat": {"CHATID": _CHAT_ID},
+    "GetLimits": {"CHATID": _CHAT_ID},
 }
 
 _RESULTS: dict[str, Any] = {
     "UploadFile": MessageReceipt(
-        message_id=_RECEIPT.message_id, chat_id="12345", sequence=2, sent_at=_TIME, files=(_PICTURE,)
+        message_id=_RECEIPT.message_id, chat_id=_CHAT_ID, sequence=2, sent_at=_TIME, files=(_PICTURE,)
     ),
     "SendMessage": _RECEIPT,
     "StartChat": _CHAT,
     "GetMessages": MessagePage(
-        chat_id="12345",
+        chat_id=_CHAT_ID,
         status=ChatStatus.OPEN,
         messages=(
             Message(
@@ -100,7 +103,7 @@ _RESULTS: dict[str, Any] = {
         has_more=False,
     ),
     "EndChat": Chat(
-        chat_id="12345",
+        chat_id=_CHAT_ID,
         status=ChatStatus.ENDED,
         customer_name="Ayşe Yılmaz",
         started_at=_TIME,
@@ -132,20 +135,24 @@ def describe(transport: WebchatTransport) -> ServiceDescription:
         operations=tuple(_describe_operation(methods[name]) for name in documentation.OPERATIONS),
         types=tuple(_describe_type(name) for name in documentation.TYPES),
         faults=documentation.FAULTS,
+        fault_soap11=_fault(SOAP11),
+        fault_soap12=_fault(SOAP12),
+        sample_chat_id=_CHAT_ID,
+        sample_file_url=_FILE_URL,
     )
 
 
 def examples(transport: WebchatTransport) -> dict[str, str]:
     """The files of wsdl/examples: a request and a response per operation and version, and one fault in each version."""
     found: dict[str, str] = {}
-    for operation in describe(transport).operations:
+    description = describe(transport)
+    for operation in description.operations:
         found[f"{operation.name}-request-soap11.xml"] = operation.request_soap11
         found[f"{operation.name}-request-soap12.xml"] = operation.request_soap12
         found[f"{operation.name}-response-soap11.xml"] = operation.response_soap11
         found[f"{operation.name}-response-soap12.xml"] = operation.response_soap12
-    fault = ChatEnded("The chat 12345 has ended; open another one with StartChat.", field="CHATID")
-    for version, name in ((SOAP11, "fault-soap11.xml"), (SOAP12, "fault-soap12.xml")):
-        found[name] = _pretty(write_fault(fault, version=version, request_id="5d41402abc4b2a76"))
+    found["fault-soap11.xml"] = description.fault_soap11
+    found["fault-soap12.xml"] = description.fault_soap12
     return found
 
 
@@ -203,6 +210,11 @@ def _request(operation: str, version: SoapVersion) -> str:
 def _response(method: Any, version: SoapVersion) -> str:
     body = make_response_writer(method, namespace=NAMESPACE)(_RESULTS[method.name], _BASE_URL)
     return _pretty(f"{version.open_envelope}<soap:Body>{body}</soap:Body>{version.close_envelope}".encode())
+
+
+def _fault(version: SoapVersion) -> str:
+    fault = ChatEnded(f"The chat {_CHAT_ID} has ended; open another one with StartChat.", field="CHATID")
+    return _pretty(write_fault(fault, version=version, request_id="5d41402abc4b2a76"))
 
 
 def _pretty(document: bytes) -> str:
