@@ -145,7 +145,7 @@ class Stack:
             capture_output=True,
             encoding="utf-8",
             timeout=100,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            env=os.environ | {"LC_ALL": "C.UTF-8", "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"},
         )
         assert run.returncode == 0, run.stderr + run.stdout
         return run.stdout

@@ -128,16 +128,16 @@ public static class Hello {
 RETRY = """\
 token = a new UUID, kept with what you send
 for attempt in 0, 1, 2, 3, 4, 5:
-    within 60 seconds:
-        return SendMessage(…, clientToken = token)
-    on a fault:
-        if it has no WebchatFault,
-        or its retryable is false:
-            stop and show its message
-        wait = retryAfterSeconds,
-               or 2 ^ attempt without one
-    on no answer (broken off, too late):
-        wait = 2 ^ attempt
-    sleep wait * random(1, 1.5) seconds
+  within 60 seconds:
+    return SendMessage(…, clientToken=token)
+  on a fault:
+    if it has no WebchatFault,
+    or its retryable is false:
+      stop and show its message
+    wait = retryAfterSeconds,
+           or 2 ^ attempt without one
+  on no answer (broken off, too late):
+    wait = 2 ^ attempt
+  sleep wait * random(1, 1.5) seconds
 stop for now; the token stays good"""
 """The recipe for safe retries, for people who write in any language."""
