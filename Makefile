@@ -65,7 +65,7 @@ fuzz: python-fits $(TEST_STAMP)
 	WEBCHAT_TEST_FUZZ=70000 $(BIN)/python -m pytest tests/fuzz -s $(ARGS)
 
 lint: python-fits $(TEST_STAMP)
-	@status=0; $(BIN)/ruff check . || status=1; $(BIN)/mypy || status=1; exit $$status
+	@status=0; $(BIN)/ruff check . || status=1; $(BIN)/ruff format --check --quiet . || status=1; $(BIN)/mypy || status=1; exit $$status
 
 wsdl: python-fits $(RUN_STAMP)
 	@mkdir -p wsdl

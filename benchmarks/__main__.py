@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import in_process
+from benchmarks import hostile, in_process
 
 if __name__ == "__main__":
     in_process.main()
+    print()
+    hostile.main()

@@ -107,6 +107,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings, _ = _settings(arguments)
     from webchat_soap import app, server
 
+    # Here, before the fork, so that the parent's lines look like the workers'.
+    app.set_up_logging(settings.log)
+
     def before_workers() -> None:
         report = app.sweep(settings)
         if report.set_aside:

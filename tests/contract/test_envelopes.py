@@ -166,9 +166,32 @@ def test_a_wrong_envelope_is_refused_with_a_sentence(service: Service, ns: str, 
 @both
 @pytest.mark.parametrize("where", ["Envelope", "Body"])
 def test_a_flood_of_namespaces_is_refused_before_it_costs_anything(service: Service, ns: str, where: str) -> None:
-    flood = " ".join(f'xmlns:a{number}="u"' for number in range(20_000))
-    message = refused(send(service, ns, envelope(ns).replace(f"<s:{where}", f"<s:{where} {flood}", 1)), ns)
-    assert "namespaces" in message
+    for count, word in ((6_000, "attributes"), (900, "namespaces")):
+        flood = " ".join(f'xmlns:a{number}="u"' for number in range(count))
+        message = refused(send(service, ns, envelope(ns).replace(f"<s:{where}", f"<s:{where} {flood}", 1)), ns)
+        assert word in message
+
+
+@both
+def test_an_envelope_larger_than_any_valid_one_is_refused_with_both_numbers(service: Service, ns: str) -> None:
+    answer = send(service, ns, envelope(ns, header=f"<a>{'x' * 200_000}</a>"))
+    refused(answer, ns)
+    assert int(etree.fromstring(answer.content).findtext(".//{urn:webchat:v1}actual")) > 200_000
+
+
+@both
+def test_the_longest_text_fits_however_it_is_escaped(service: Service, ns: str, chat_id: str) -> None:
+    text = "\\ud83d\\ude00" * 4096
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "{text}"}}</fileDetails></SendMessage>'
+    header = f'<x:Assertion xmlns:x="urn:x">{"token" * 6_000}</x:Assertion>'
+    assert send(service, ns, envelope(ns, body, header=header)).status_code == 200
+
+
+@both
+def test_a_text_of_quotes_and_equals_signs_is_no_flood_of_attributes(service: Service, ns: str, chat_id: str) -> None:
+    text = "='a' " * 800
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails>{{"text": "{text}"}}</fileDetails></SendMessage>'
+    assert send(service, ns, envelope(ns, body)).status_code == 200
 
 
 @both

@@ -1,8 +1,8 @@
 """Reading an envelope: bytes in, the one operation element out, or the fault that the specifications prescribe.
 
-Bounds come first. A body is at most WEBCHAT_MAX_REQUEST; before anything walks the tree, its tags are counted in the
-bytes; libxml2 itself refuses more than 256 levels. DTD, processing instructions and external anything are refused, so
-no entity is ever resolved.
+Bounds come first (`check_bounds`): bytes, tags and attributes are counted before anything is built from them; libxml2
+itself refuses more than 256 levels. DTD, processing instructions and external anything are refused, so no entity is
+ever resolved. benchmarks/hostile.py shows what the worst messages cost.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from webchat_soap.soap.addressing import NAMESPACES, Addressing, read_addressing
 from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
 from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
 
-# Elements, and what the longest text may hold of "<" in a CDATA section comes on top of it.
-MAX_TAGS = 20_000
+# Start and end tags; a message with a signed WS-Security header has about 120. What the longest text may hold of "<" in
+# a CDATA section comes on top.
+MAX_TAGS = 1_000
+# All attributes and declarations of a message together; the same message has about 100.
+MAX_ALL_ATTRIBUTES = 1_000
+# What stands around the longest JSON: a SAML token in a WS-Security header takes some 20 KiB.
+MAX_AROUND_BYTES = 32 * 1024
+# A code point as two JSON escapes, \\ud83d\\ude00.
+MAX_BYTES_PER_CHARACTER = 12
+# Beside the text: fileUrl, fileName, customerName, clientToken and the names of the JSON.
+MAX_OTHER_CHARACTERS = 3_200
 # The widest legitimate element (wsu:Id, xsi:type, encodingStyle and a few more) has a handful.
 MAX_ATTRIBUTES = 64
 # Validating copies every declaration in scope: 50,000 of them held all threads for 4 s. Clients declare up to ten.
@@ -47,7 +56,25 @@ _CODECS = {
 }
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+# A tag with its quoted values, in which a > may stand.
+_TAGS = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>?""").findall
 _BEGINS_WITH_DECLARATION = re.compile(rb"<\?xml[ \t\r\n]").match
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """How large and rich an envelope may be: beyond it no message of the contract can be, so nothing is parsed."""
+
+    max_bytes: int
+    max_tags: int
+
+
+def bounds_for(max_text_length: int) -> Bounds:
+    """The bounds that leave room for a text of so many code points however it is escaped."""
+    characters = max_text_length + MAX_OTHER_CHARACTERS
+    return Bounds(
+        max_bytes=MAX_AROUND_BYTES + MAX_BYTES_PER_CHARACTER * characters, max_tags=MAX_TAGS + max_text_length
+    )
 
 
 class UnknownCharset(Exception):
@@ -116,12 +143,32 @@ def to_utf8(body: bytes, charset: str | None) -> bytes:
     return _DECLARATION.sub("", text, count=1).encode("utf-8", "surrogatepass")
 
 
-def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope, *, max_tags: int = MAX_TAGS) -> None:
-    """Parse, check, and fill `envelope`. `body` is UTF-8.
+def check_bounds(body: bytes, bounds: Bounds) -> None:
+    """Look at the bytes before anything is built from them. InvalidRequest."""
+    if len(body) > bounds.max_bytes:
+        raise InvalidRequest(
+            f"The envelope has {len(body)} bytes; no valid one has more than {bounds.max_bytes}.",
+            limit=bounds.max_bytes,
+            actual=len(body),
+        )
+    if body.count(b"<") > bounds.max_tags:
+        raise InvalidRequest(f"The XML has more than {bounds.max_tags} tags.", limit=bounds.max_tags)
+    # The quick look counts what a text may hold too; only where it says so the tags are looked at one by one.
+    if body.count(b"=") > MAX_ALL_ATTRIBUTES and _count_attributes(body) > MAX_ALL_ATTRIBUTES:
+        raise InvalidRequest(f"The XML has more than {MAX_ALL_ATTRIBUTES} attributes.", limit=MAX_ALL_ATTRIBUTES)
+
+
+def _count_attributes(body: bytes) -> int:
+    quotes: int = sum(tag.count(b'"') + tag.count(b"'") for tag in _TAGS(body))
+    return quotes // 2
+
+
+def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope) -> None:
+    """Parse, check, and fill `envelope`. `body` is UTF-8 and within its bounds (`check_bounds`).
 
     Raises InvalidRequest, VersionMismatch, MustUnderstand or DataEncodingUnknown.
     """
-    root = _parse(body, parser, max_tags)
+    root = _parse(body, parser)
     name = etree.QName(root)
     if name.namespace not in VERSIONS:
         raise VersionMismatch("The document element is not an Envelope of SOAP 1.1 or SOAP 1.2; see the WSDL for both.")
@@ -131,11 +178,9 @@ def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope, *, m
     _read_parts(root, envelope, body)
 
 
-def _parse(body: bytes, parser: etree.XMLParser, max_tags: int) -> Any:
+def _parse(body: bytes, parser: etree.XMLParser) -> Any:
     if not body.strip(b" \t\r\n"):
         raise InvalidRequest("The request is empty; POST a SOAP envelope.")
-    if body.count(b"<") > max_tags:
-        raise InvalidRequest(f"The XML has more than {max_tags} tags.", limit=max_tags)
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:

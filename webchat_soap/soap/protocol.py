@@ -23,7 +23,7 @@ from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
 from webchat_soap.soap.addressing import response_action
-from webchat_soap.soap.envelope import MAX_TAGS, Envelope, make_parser, read_envelope
+from webchat_soap.soap.envelope import Bounds, Envelope, bounds_for, check_bounds, make_parser, read_envelope
 from webchat_soap.soap.names import KnownNames, run_apart
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
@@ -69,10 +69,6 @@ class WebchatProtocol(ProtocolBase):
     type = {"soap", "soap11"}  # noqa: RUF012  (Spyne's own attribute)
     mime_type = "text/xml"
 
-    def __init__(self, *, max_text_length: int) -> None:
-        super().__init__()
-        self._max_tags = MAX_TAGS + max_text_length
-
     def set_app(self, value: Any) -> None:
         """Spyne calls this once, with the finished interface."""
         super().set_app(value)
@@ -93,7 +89,7 @@ class WebchatProtocol(ProtocolBase):
 
     def create_in_document(self, ctx: Any, charset: str | None = None) -> None:
         """Bytes to a checked envelope. `ctx.in_string` is `[UTF-8 bytes]`."""
-        read_envelope(ctx.in_string[0], ctx.tools.parser, ctx.in_document, max_tags=self._max_tags)
+        read_envelope(ctx.in_string[0], ctx.tools.parser, ctx.in_document)
 
     def decompose_incoming_envelope(self, ctx: Any, message: Any = ProtocolBase.REQUEST) -> None:
         """Find the operation."""
@@ -144,8 +140,9 @@ class WebchatTransport(ServerBase):
 
     transport = wsdl.HTTP_TRANSPORT
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, *, bounds: Bounds) -> None:
         super().__init__(app)
+        self.bounds = bounds
         self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
         self.schema: bytes = wsdl.build_schema(app)
         self._tools: deque[_Tools] = deque()
@@ -165,17 +162,22 @@ class WebchatTransport(ServerBase):
 
         What `ctx.in_document` has by then says how to answer.
         """
-        if self._names.take(ctx.in_string[0]):
-            self._read(ctx, self._tools)
-        else:
-            # Tools of its own: a parser keeps the dictionary of the thread that used it first.
-            run_apart(lambda: self._read(ctx, deque()))
-
-    def _read(self, ctx: CallContext, spare: deque[_Tools]) -> None:
+        body = ctx.in_string[0]
+        check_bounds(body, self.bounds)
         try:
-            tools = spare.pop()
+            tools = self._tools.pop()
         except IndexError:
             tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self.schema)))
+        try:
+            if self._names.take(body):
+                self._read(ctx, tools)
+            else:
+                # A parser keeps the dictionary of the thread that used it first, so this thread gets one of its own.
+                run_apart(lambda: self._read(ctx, _Tools(parser=make_parser(), schema=tools.schema)))
+        finally:
+            self._tools.append(tools)
+
+    def _read(self, ctx: CallContext, tools: _Tools) -> None:
         ctx.tools = tools
         try:
             protocol = self.app.in_protocol
@@ -187,7 +189,6 @@ class WebchatTransport(ServerBase):
             ctx.tools = None
             # The tree is read; nothing below sees it.
             ctx.in_body_doc = ctx.in_document.operation = None
-            spare.append(tools)
 
     def call(self, ctx: CallContext) -> bytes:
         """Run the operation and write its answer. Raises whatever the use case raises."""
@@ -206,8 +207,8 @@ def make_transport(service: ChatService, *, max_text_length: int) -> WebchatTran
         [make_service(service, max_text_length=max_text_length)],
         tns=NAMESPACE,
         name="Webchat",
-        in_protocol=WebchatProtocol(max_text_length=max_text_length),
-        out_protocol=WebchatProtocol(max_text_length=max_text_length),
+        in_protocol=WebchatProtocol(),
+        out_protocol=WebchatProtocol(),
         documents_container=wsdl.Documents,
     )
-    return WebchatTransport(application)
+    return WebchatTransport(application, bounds=bounds_for(max_text_length))
