@@ -30,7 +30,7 @@ with = pip
 endif
 lock = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test interop bench fuzz lint lock wsdl settings clean python-fits
+.PHONY: help run test interop bench conformance fuzz lint lock wsdl settings clean python-fits
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo 'make test      set everything up and run all tests'
 	@echo 'make interop   install the client stacks of other languages (Debian, as root) and run their tests'
 	@echo 'make bench     the benchmarks, side by side with their peers'
+	@echo 'make conformance   how many conformance cases pass here, and how many with stock Spyne'
 	@echo 'make fuzz      210,000 random messages through the SOAP face (about ten minutes)'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make lock      write requirements/*.txt anew (needs uv)'
@@ -60,6 +61,9 @@ interop: python-fits $(TEST_STAMP)
 
 bench: python-fits $(TEST_STAMP)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+conformance: python-fits $(TEST_STAMP)
+	@exec $(BIN)/python -m benchmarks.conformance $(ARGS)
 
 fuzz: python-fits $(TEST_STAMP)
 	WEBCHAT_TEST_FUZZ=70000 $(BIN)/python -m pytest tests/fuzz -s $(ARGS)
