@@ -10,14 +10,19 @@ submission of August 2004.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from lxml import etree
 
 from webchat_soap.soap.operations import PORT_TYPE
 from webchat_soap.soap.types import NAMESPACE, WebchatFault
 from webchat_soap.soap.writers import escape_text
 
 NAMESPACES = ("http://www.w3.org/2005/08/addressing", "http://schemas.xmlsoap.org/ws/2004/08/addressing")
+
+_NAMES = frozenset({"Action", "To", "From", "ReplyTo", "FaultTo", "MessageID", "RelatesTo"})
 
 # A URI, mostly urn:uuid:...; what is longer is left unanswered rather than sent back.
 MAX_MESSAGE_ID = 2048
@@ -51,14 +56,23 @@ def response_action(operation: str) -> str:
     return f"{_action(operation)}Response"
 
 
-def read_addressing(header: Any) -> Addressing | None:
-    """What the Header's blocks say, None when addressing was not used."""
-    for namespace in NAMESPACES:
-        if next(header.iterchildren(f"{{{namespace}}}*"), None) is None:
+def is_understood(name: etree.QName) -> bool:
+    """Whether a header block of this name is one of addressing's own."""
+    return name.namespace in NAMESPACES and name.localname in _NAMES
+
+
+def read_addressing(blocks: Iterable[Any]) -> Addressing | None:
+    """What the Header's blocks for us say, None when addressing was not used."""
+    namespace, message_id = None, None
+    for block in blocks:
+        name = etree.QName(block)
+        if not is_understood(name) or name.namespace != (namespace or name.namespace):
             continue
-        given = (header.findtext(f"{{{namespace}}}MessageID") or "").strip()
-        return Addressing(namespace=namespace, message_id=given if 0 < len(given) <= MAX_MESSAGE_ID else None)
-    return None
+        namespace = name.namespace
+        if name.localname == "MessageID":
+            given = (block.text or "").strip()
+            message_id = given if 0 < len(given) <= MAX_MESSAGE_ID else None
+    return None if namespace is None else Addressing(namespace=namespace, message_id=message_id)
 
 
 def _action(operation: str) -> str:

@@ -17,9 +17,9 @@ from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
 from webchat_soap.soap import compression
 from webchat_soap.soap.envelope import Envelope, UnknownCharset, to_utf8
 from webchat_soap.soap.faults import EnvelopeFault, status_of, write_fault
-from webchat_soap.soap.packaging import UnsupportedMedia, unpack
+from webchat_soap.soap.packaging import UnsupportedMedia, guess_version, unpack
 from webchat_soap.soap.protocol import WebchatTransport
-from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
+from webchat_soap.soap.versions import SOAP12, SoapVersion
 
 log = logging.getLogger("webchat_soap.request")
 
@@ -36,9 +36,10 @@ _STATUS_LINES = {
 class _Plain(Exception):
     """A refusal that HTTP answers, with a plain sentence."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, *headers: tuple[str, str]) -> None:
         super().__init__(sentence)
         self.status = status
+        self.headers = headers
         self.sentence = sentence
 
 
@@ -91,15 +92,17 @@ class SoapEndpoint:
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
         )
+        more: tuple[tuple[str, str], ...] = ()
         try:
             status, media_type, answer = self._answer(environ, caller, line)
         except _Plain as refusal:
-            line.code = str(refusal.status)
+            line.code, more = str(refusal.status), refusal.headers
             status, media_type, answer = refusal.status, "text/plain; charset=utf-8", f"{refusal.sentence}\n".encode()
         headers = [
             ("Content-Type", media_type),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
+            *more,
         ]
         if len(answer) >= compression.MIN_BYTES and compression.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
             answer = compression.pack(answer)
@@ -113,7 +116,7 @@ class SoapEndpoint:
     def _answer(self, environ: WSGIEnvironment, caller: Caller, line: _LogLine) -> tuple[int, str, bytes]:
         body = self._read(environ)
         line.request_bytes = len(body)
-        envelope = Envelope(version=SOAP11)
+        envelope = Envelope(version=guess_version(environ.get("CONTENT_TYPE", "")))
         try:
             try:
                 package = unpack(body, environ.get("CONTENT_TYPE", ""))
@@ -144,7 +147,11 @@ class SoapEndpoint:
         if encoding in ("", "identity"):
             return self._read_raw(environ)
         if encoding not in compression.CODINGS:
-            raise _Plain(415, "Send the request plain, or with the Content-Encoding gzip or deflate.")
+            raise _Plain(
+                415,
+                "Send the request plain, or with the Content-Encoding gzip or deflate.",
+                ("Accept-Encoding", "gzip, deflate"),
+            )
         raw = self._read_raw(environ)
         try:
             return compression.unpack(raw, encoding, max_bytes=self._max_request_bytes)

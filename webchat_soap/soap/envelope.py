@@ -14,7 +14,7 @@ from typing import Any
 from lxml import etree
 
 from webchat_soap.domain.errors import InvalidRequest
-from webchat_soap.soap.addressing import NAMESPACES, Addressing, read_addressing
+from webchat_soap.soap.addressing import Addressing, is_understood, read_addressing
 from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
 from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
 
@@ -114,26 +114,15 @@ def to_utf8(body: bytes, charset: str | None) -> bytes:
 
     Raises UnknownCharset, or InvalidRequest for bytes that are not in the charset.
     """
+    if body.startswith(b"\xef\xbb\xbf"):
+        return body[3:]
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         codec = "utf-16"
-    elif body.startswith(b"\xef\xbb\xbf"):
-        return body[3:]
     else:
-        named = charset
-        if named is None:
-            declared = _DECLARED.match(body)
-            named = declared.group(1).decode("ascii") if declared else "utf-8"
-            if named.lower().startswith("utf-16"):
-                # The declaration was readable as ASCII, so this is not true; UTF-16 without a mark is told below.
-                named = "utf-8"
-            if body[:4] in (b"<\x00?\x00", b"<\x00s\x00", b"<\x00S\x00", b"<\x00e\x00", b"<\x00E\x00"):
-                named = "utf-16le"
-            elif body[:4] in (b"\x00<\x00?", b"\x00<\x00s", b"\x00<\x00S", b"\x00<\x00e", b"\x00<\x00E"):
-                named = "utf-16be"
-        known = _CODECS.get(named.lower())
-        if known is None:
-            raise UnknownCharset("This charset is not read here; send the envelope as UTF-8.")
-        codec = known
+        codec = _codec_of(charset or _declared_charset(body))
+        if codec == "utf-16":
+            # Without a mark the big end comes first (RFC 2781 section 4.3), unless the first sign says otherwise.
+            codec = "utf-16-le" if body[1:2] == b"\x00" else "utf-16-be"
     if codec == "utf-8":
         return body
     try:
@@ -141,6 +130,24 @@ def to_utf8(body: bytes, charset: str | None) -> bytes:
     except UnicodeDecodeError:
         raise InvalidRequest("The body's bytes are not in the charset that was named; send UTF-8.") from None
     return _DECLARATION.sub("", text, count=1).encode("utf-8", "surrogatepass")
+
+
+def _codec_of(charset: str) -> str:
+    codec = _CODECS.get(charset.lower())
+    if codec is None:
+        raise UnknownCharset("This charset is not read here; send the envelope as UTF-8.")
+    return codec
+
+
+def _declared_charset(body: bytes) -> str:
+    """By the body itself: UTF-16 shows by where its zeros are (XML 1.0, appendix F), all else by its declaration."""
+    first, second = body[:2].ljust(2, b" ")
+    if b"\x00" in body[:2] and (first or second):
+        return "utf-16"
+    declared = _DECLARED.match(body)
+    name = declared.group(1).decode("ascii") if declared else "utf-8"
+    # A declaration that could be read as ASCII does not stand in UTF-16.
+    return "utf-8" if name.lower().startswith("utf-16") else name
 
 
 def check_bounds(body: bytes, bounds: Bounds) -> None:
@@ -229,12 +236,16 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
         )
     if version is SOAP12 and b"encodingStyle" in raw:
         _check_encoding_style(version, root, header, body)
+    if _has_text(root) or (header is not None and _has_text(header)):
+        raise InvalidRequest("Text may not stand in the Envelope or its Header beside the elements.")
     if header is not None and len(header):
-        envelope.addressing = read_addressing(header)
-        _check_header(header, version)
+        role = version.tag(version.role_attribute)
+        ours = [block for block in header if (block.get(role) or "").strip() in version.own_roles]
+        envelope.addressing = read_addressing(ours)
+        _check_header(header, ours, version)
     if len(body) != 1:
         raise InvalidRequest("The Body must hold exactly one element, that of the operation.")
-    if (body.text or "").strip() or (body[0].tail or "").strip():
+    if _has_text(body):
         raise InvalidRequest("Text may not stand in the Body beside the operation's element.")
     operation = body[0]
     if operation.tag == version.tag("Fault"):
@@ -242,8 +253,12 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
     envelope.operation = operation
 
 
-def _check_header(header: Any, version: SoapVersion) -> None:
-    must_understand, role = version.tag("mustUnderstand"), version.tag(version.role_attribute)
+def _has_text(element: Any) -> bool:
+    return bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
+
+
+def _check_header(header: Any, ours: list[Any], version: SoapVersion) -> None:
+    must_understand = version.tag("mustUnderstand")
     missed: list[tuple[str, str]] = []
     for block in header:
         value = block.get(must_understand)
@@ -251,10 +266,9 @@ def _check_header(header: Any, version: SoapVersion) -> None:
             continue
         value = value.strip()
         if value in version.true_values:
-            if (block.get(role) or "").strip() in version.own_roles:
-                name = etree.QName(block)
-                if name.namespace not in NAMESPACES:
-                    missed.append((name.namespace or "", name.localname))
+            name = etree.QName(block)
+            if block in ours and not is_understood(name):
+                missed.append((name.namespace or "", name.localname))
         elif value not in version.false_values:
             allowed = " or ".join(sorted(version.true_values | version.false_values))
             raise InvalidRequest(f"mustUnderstand must be {allowed}.")

@@ -65,8 +65,14 @@ def _parse_content_type(value: str) -> ContentType:
         raise UnsupportedMedia("The Content-Type cannot be read.") from None
     return ContentType(
         media_type=parameters[0][0].strip().lower() if parameters else "",
-        parameters={name.lower(): str(given).strip() for name, given in parameters[1:]},
+        # The parser leaves quoted pairs but those of a quote and a backslash as they are.
+        parameters={name.lower(): str(given).replace("\\", "").strip() for name, given in parameters[1:]},
     )
+
+
+def guess_version(content_type: str) -> SoapVersion:
+    """The version that a Content-Type speaks of, for a fault about a package that cannot be opened."""
+    return SOAP12 if "application/soap+xml" in content_type.lower() else SOAP11
 
 
 def unpack(body: bytes, content_type: str) -> Package:

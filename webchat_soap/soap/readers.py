@@ -20,7 +20,9 @@ from webchat_soap.soap.versions import SOAP11, SOAP12
 
 MAX_DIGITS = 100
 
+_XML_SPACE = " \t\r\n"
 _NIL = f"{{{XSI}}}nil"
+_TYPE = f"{{{XSI}}}type"
 _LOCATIONS = (f"{{{XSI}}}schemaLocation", f"{{{XSI}}}noNamespaceSchemaLocation")
 _HINTS = (*_LOCATIONS, SOAP11.tag("encodingStyle"), SOAP12.tag("encodingStyle"))
 
@@ -46,7 +48,7 @@ class OperationReader:
         if len(element.attrib) > MAX_ATTRIBUTES or any(len(child.attrib) > MAX_ATTRIBUTES for child in element):
             raise InvalidRequest(f"An element has more than {MAX_ATTRIBUTES} attributes.", limit=MAX_ATTRIBUTES)
         # Only a body that has these words anywhere pays for looking where they stand.
-        if b"nil" in body or b"chemaLocation" in body or b"encodingStyle" in body:
+        if b"nil" in body or b"chemaLocation" in body or b"encodingStyle" in body or b":type" in body:
             self._forgive(element)
         if not schema.validate(element):
             raise self._explain(element)
@@ -80,6 +82,10 @@ class OperationReader:
             for name in _HINTS:
                 if node.get(name) is not None:
                     del node.attrib[name]
+            # White space around a type's name collapses, which libxml2 leaves to us.
+            type_name = node.get(_TYPE)
+            if type_name is not None:
+                node.set(_TYPE, type_name.strip(_XML_SPACE))
 
     def _known(self, child: Any) -> _Parameter | None:
         position = self.positions.get(child.tag)
@@ -133,10 +139,10 @@ def _explain_value(child: Any, parameter: _Parameter) -> str | None:
             else f"{parameter.name} is nil and yet holds something; leave one of both away."
         )
     for name in child.attrib:
-        if name != f"{{{XSI}}}type":
+        if name != _TYPE:
             return f"{parameter.name} takes no attribute {_printable(name)}."
     if parameter.whole_number:
-        text = (child.text or "").strip()
+        text = (child.text or "").strip(_XML_SPACE)
         try:
             # The wire's own digits only: int() also reads 1_0 and digits of other scripts.
             number = int(text) if text.isascii() and "_" not in text and len(text) < 40 else None
