@@ -22,7 +22,8 @@ from webchat_soap.soap.writers import escape_text
 
 NAMESPACES = ("http://www.w3.org/2005/08/addressing", "http://schemas.xmlsoap.org/ws/2004/08/addressing")
 
-_NAMES = frozenset({"Action", "To", "From", "ReplyTo", "FaultTo", "MessageID", "RelatesTo"})
+_NAMES = ("Action", "To", "From", "ReplyTo", "FaultTo", "MessageID", "RelatesTo")
+_TAGS = frozenset(f"{{{namespace}}}{name}" for namespace in NAMESPACES for name in _NAMES)
 
 # A URI, mostly urn:uuid:...; what is longer is left unanswered rather than sent back.
 MAX_MESSAGE_ID = 2048
@@ -56,20 +57,20 @@ def response_action(operation: str) -> str:
     return f"{_action(operation)}Response"
 
 
-def is_understood(name: etree.QName) -> bool:
-    """Whether a header block of this name is one of addressing's own."""
-    return name.namespace in NAMESPACES and name.localname in _NAMES
+def is_understood(block: Any) -> bool:
+    """Whether a header block is one of addressing's own."""
+    return block.tag in _TAGS
 
 
 def read_addressing(blocks: Iterable[Any]) -> Addressing | None:
     """What the Header's blocks for us say, None when addressing was not used."""
     namespace, message_id = None, None
     for block in blocks:
-        name = etree.QName(block)
-        if not is_understood(name) or name.namespace != (namespace or name.namespace):
+        if block.tag not in _TAGS:
             continue
-        namespace = name.namespace
-        if name.localname == "MessageID":
+        name = etree.QName(block)
+        namespace = namespace or name.namespace
+        if name.localname == "MessageID" and name.namespace == namespace:
             given = (block.text or "").strip()
             message_id = given if 0 < len(given) <= MAX_MESSAGE_ID else None
     return None if namespace is None else Addressing(namespace=namespace, message_id=message_id)

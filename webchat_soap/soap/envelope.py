@@ -25,8 +25,9 @@ MAX_TAGS = 1_000
 MAX_ALL_ATTRIBUTES = 1_000
 # What stands around the longest JSON: a SAML token in a WS-Security header takes some 20 KiB.
 MAX_AROUND_BYTES = 32 * 1024
-# A code point as two JSON escapes, \\ud83d\\ude00.
+# A code point of the text as two JSON escapes, \\ud83d\\ude00; one of what is mostly ASCII as one.
 MAX_BYTES_PER_CHARACTER = 12
+MAX_BYTES_PER_OTHER = 6
 # Beside the text: fileUrl, fileName, customerName, clientToken and the names of the JSON.
 MAX_OTHER_CHARACTERS = 3_200
 # The widest legitimate element (wsu:Id, xsi:type, encodingStyle and a few more) has a handful.
@@ -71,10 +72,8 @@ class Bounds:
 
 def bounds_for(max_text_length: int) -> Bounds:
     """The bounds that leave room for a text of so many code points however it is escaped."""
-    characters = max_text_length + MAX_OTHER_CHARACTERS
-    return Bounds(
-        max_bytes=MAX_AROUND_BYTES + MAX_BYTES_PER_CHARACTER * characters, max_tags=MAX_TAGS + max_text_length
-    )
+    json_bytes = MAX_BYTES_PER_CHARACTER * max_text_length + MAX_BYTES_PER_OTHER * MAX_OTHER_CHARACTERS
+    return Bounds(max_bytes=MAX_AROUND_BYTES + json_bytes, max_tags=MAX_TAGS + max_text_length)
 
 
 class UnknownCharset(Exception):
@@ -240,9 +239,10 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
         raise InvalidRequest("Text may not stand in the Envelope or its Header beside the elements.")
     if header is not None and len(header):
         role = version.tag(version.role_attribute)
-        ours = [block for block in header if (block.get(role) or "").strip() in version.own_roles]
-        envelope.addressing = read_addressing(ours)
-        _check_header(header, ours, version)
+        envelope.addressing = read_addressing(
+            block for block in header if (block.get(role) or "").strip() in version.own_roles
+        )
+        _check_header(header, version)
     if len(body) != 1:
         raise InvalidRequest("The Body must hold exactly one element, that of the operation.")
     if _has_text(body):
@@ -257,8 +257,8 @@ def _has_text(element: Any) -> bool:
     return bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
 
 
-def _check_header(header: Any, ours: list[Any], version: SoapVersion) -> None:
-    must_understand = version.tag("mustUnderstand")
+def _check_header(header: Any, version: SoapVersion) -> None:
+    must_understand, role = version.tag("mustUnderstand"), version.tag(version.role_attribute)
     missed: list[tuple[str, str]] = []
     for block in header:
         value = block.get(must_understand)
@@ -266,8 +266,8 @@ def _check_header(header: Any, ours: list[Any], version: SoapVersion) -> None:
             continue
         value = value.strip()
         if value in version.true_values:
-            name = etree.QName(block)
-            if block in ours and not is_understood(name):
+            if (block.get(role) or "").strip() in version.own_roles and not is_understood(block):
+                name = etree.QName(block)
                 missed.append((name.namespace or "", name.localname))
         elif value not in version.false_values:
             allowed = " or ".join(sorted(version.true_values | version.false_values))
