@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.names import KnownNames, run_apart
 
 
@@ -43,6 +44,15 @@ def test_a_new_name_is_seen_wherever_it_stands(xml: bytes) -> None:
     names = KnownNames(max_names=3)
     assert names.take(b"<a x='1' y='2'/>")
     assert not names.take(xml)
+
+
+def test_an_endless_name_is_refused() -> None:
+    names = KnownNames()
+    assert names.take(b"<a>" + b"text " * 1000 + b"</a>")
+    with pytest.raises(InvalidRequest):
+        names.take(b"<" + b"a" * 1001 + b"/>")
+    with pytest.raises(InvalidRequest):
+        names.take(b"<a " + b"b" * 1001 + b"=''/>")
 
 
 def test_what_is_raised_apart_is_raised_here() -> None:

@@ -13,7 +13,11 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 
+from webchat_soap.domain.errors import InvalidRequest
+
 MAX_NAMES = 4096
+# Names of types that tools generate run to about 150.
+MAX_NAME_BYTES = 1000
 
 _elements = re.compile(rb"</?([^\s<>/]+)").findall
 _attributes = re.compile(rb"\s([^\s<>=\"'/]+)\s*=").findall
@@ -29,7 +33,7 @@ class KnownNames:
         self._known: set[bytes] = set()
 
     def take(self, body: bytes) -> bool:
-        """Whether all names of this XML (UTF-8) are known, or could be taken in.
+        """Whether all names of this XML (UTF-8) are known, or could be taken in. InvalidRequest for an endless one.
 
         Looks at bytes, not at XML: what only looks like a name counts as one.
         """
@@ -39,6 +43,8 @@ class KnownNames:
                 names.update(_attributes_of_short(piece) if len(piece) <= 512 else _attributes(piece))
         if names <= self._known:
             return True
+        if max(map(len, names)) > MAX_NAME_BYTES:
+            raise InvalidRequest(f"The XML has a name of more than {MAX_NAME_BYTES} bytes.", limit=MAX_NAME_BYTES)
         if len(self._known) + len(names) > self._max_names:
             return False
         # A race of two threads overshoots by one message's names at most.
