@@ -7,8 +7,8 @@ and whatever fails after the bytes takes them away again. What a crash leaves is
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -93,7 +93,7 @@ class ChatService:
         if request.chat_id is not None:
             scope, chat_id = f"chat:{request.chat_id}", request.chat_id
         else:
-            scope, chat_id = f"account:{caller.account or ''}", str(uuid.uuid4())
+            scope, chat_id = f"account:{caller.account or ''}", _new_id()
         token = _token(scope, request.client_token, "StartChat", request.customer_name)
         with self._claim(token, caller):
             return self._chats.start_chat(
@@ -199,7 +199,7 @@ class ChatService:
         account: str | None,
     ) -> MessageReceipt:
         message = NewMessage(
-            message_id=str(uuid.uuid4()),
+            message_id=_new_id(),
             chat_id=chat_id,
             sender=sender,
             text=text,
@@ -308,7 +308,7 @@ class ChatService:
             raise
 
     def _new_name(self, extension: str) -> str:
-        return f"{self._clock():%Y%m%d}-{uuid.uuid4()}.{extension}"
+        return f"{self._clock():%Y%m%d}-{_new_id()}.{extension}"
 
     def _read(self, request: ReadRequest) -> MessagePage:
         return self._chats.read_messages(
@@ -319,6 +319,13 @@ class ChatService:
     def _claim(self, token: ClientToken | None, caller: Caller) -> Iterator[None]:
         with nullcontext() if token is None else self._chats.claim(token, deadline=caller.deadline):
             yield
+
+
+def _new_id() -> str:
+    """A random UUID (version 4) as text, in half the time that the class takes to be made and printed."""
+    digits = secrets.token_hex(16)
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _file_id(name: str) -> str:

@@ -25,6 +25,10 @@ _attributes = re.compile(rb"\s([^\s<>=\"'/]+)\s*=").findall
 _attributes_of_short = lru_cache(maxsize=512)(_attributes)
 
 
+def _attributes_in(piece: bytes) -> list[bytes]:
+    return _attributes_of_short(piece) if len(piece) <= 512 else _attributes(piece)
+
+
 class KnownNames:
     """The names seen so far, at most `max_names`. May be used from many threads."""
 
@@ -37,12 +41,11 @@ class KnownNames:
 
         Looks at bytes, not at XML: what only looks like a name counts as one.
         """
-        names = set(_elements(body))
-        for piece in body.split(b"<"):
-            if b"=" in piece:
-                names.update(_attributes_of_short(piece) if len(piece) <= 512 else _attributes(piece))
-        if names <= self._known:
+        known = self._known
+        tagged = [piece for piece in body.split(b"<") if b"=" in piece]
+        if known.issuperset(_elements(body)) and all(known.issuperset(_attributes_in(piece)) for piece in tagged):
             return True
+        names = set(_elements(body)).union(*map(_attributes_in, tagged))
         if max(map(len, names)) > MAX_NAME_BYTES:
             raise InvalidRequest(f"The XML has a name of more than {MAX_NAME_BYTES} bytes.", limit=MAX_NAME_BYTES)
         if len(self._known) + len(names) > self._max_names:

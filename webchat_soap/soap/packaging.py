@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesHeaderParser
 from functools import lru_cache
+from typing import NamedTuple
 
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
@@ -36,8 +37,7 @@ class ContentType:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Package:
+class Package(NamedTuple):
     """The envelope's bytes and what its wrapping says of it."""
 
     body: bytes
