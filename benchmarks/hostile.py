@@ -51,12 +51,41 @@ def many(pattern: str, count: int) -> str:
     return "".join(pattern.format(start + number) for number in range(count))
 
 
+def package(heads: str) -> bytes:
+    parts = "".join(f"--b\r\n{heads}\r\n\r\nx\r\n" for _ in range(15))
+    return f"{parts}--b--\r\n".encode()
+
+
+LATIN = "text/xml; charset=iso-8859-1"
+UTF16 = "text/xml; charset=utf-16"
+RELATED = 'multipart/related; boundary=b; start="<none>"'
+
+# By their Content-Type, where it is not that of all others.
+WRAPPED: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "Latin-1: 1 MiB of blanks": (LATIN, lambda: b" " * (1 << 20)),
+    "Latin-1: as many blanks as are taken": (LATIN, lambda: b" " * LARGEST + b"<"),
+    "Latin-1: full of declarations": (LATIN, lambda: b"<?xml" * (LARGEST // 5)),
+    "UTF-16: full text": (UTF16, lambda: ("<a>" + "x" * LARGEST).encode("utf-16")),
+    "package: heads of many lines": (RELATED, lambda: package("a:b\r\n" * 100)),
+    "package: heads of 100 KiB": (RELATED, lambda: package("a:b\r\n" * 1300)),
+    "package: folded heads": (RELATED, lambda: package("a:b" + "\r\n " * 150)),
+    "package: 1 MiB of boundaries": (RELATED, lambda: b"\r\n--b" * 200_000),
+    "a Content-Type of many parameters": ("text/xml" + ";a*1=b" * 150, lambda: ENVELOPE),
+}
+
 WORST: dict[str, Callable[[], bytes]] = {
     "1 MiB": lambda: message(header=" " * ((1 << 20) - 500)),
     "as many attributes as are taken": lambda: message(header="<a " + many('a{}="" ', 990) + "/>"),
+    "as many parameters as one likes": lambda: message(
+        '<GetLimits xmlns="urn:webchat:v1" nil="">' + "<CHATID/>" * 490 + "</GetLimits>"
+    ),
+    "elements and blanks": lambda: message(header="<x/>                   " * 490),
+    "hidden attributes": lambda: b"<!-- ' -->" + message(header='<h x="\'" ' + many("a{}='' ", 9_000) + "/>"),
+    "entities that are none": lambda: message(header=many("&n{};", 9_000)),
+    "content models": lambda: ("<!DOCTYPE a [<!ELEMENT a (" + many("n{}|", 9_000) + "b)>]>").encode() + message(),
     "full of empty elements": lambda: message(header=fill("<a/>")),
-    "as many elements as are taken": lambda: message(header="<a></a>" * 480),
-    "as many new names as are taken": lambda: message(header=many("<n{}/>", 900)),
+    "as many elements as are taken": lambda: message(header="<a></a>" * 240),
+    "as many new names as are taken": lambda: message(header=many("<n{}/>", 490)),
     "full of attributes on a header block": lambda: message(header="<a " + many('a{}="" ', 9_000) + "/>"),
     "full of attributes on the Envelope": lambda: message(attributes=" " + many('a{}="" ', 9_000)),
     "full of attributes on a parameter": lambda: message(
@@ -111,10 +140,10 @@ def main() -> None:
     logger.propagate = False
     ours = make_ours()
 
-    def cost(body: bytes) -> float:
+    def cost(body: bytes, media_type: str = "text/xml; charset=utf-8") -> float:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": "POST",
-            "CONTENT_TYPE": "text/xml; charset=utf-8",
+            "CONTENT_TYPE": media_type,
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": io.BytesIO(body),
         }
@@ -126,13 +155,14 @@ def main() -> None:
         cost(ENVELOPE)
     print(f"Hostile messages in process, as multiples of a SendMessage; Python {platform.python_version()}")
     worst = 0.0
-    for name, make in WORST.items():
+    plain = {name: ("text/xml; charset=utf-8", make) for name, make in WORST.items()}
+    for name, (media_type, make) in (plain | WRAPPED).items():
         normal = hostile = float("inf")
         until = time.perf_counter() + seconds
         rounds = 0
         while time.perf_counter() < until or rounds < 3:
             normal = min(normal, *(cost(ENVELOPE) for _ in range(5)))
-            hostile = min(hostile, cost(make()))
+            hostile = min(hostile, cost(make(), media_type))
             rounds += 1
         worst = max(worst, hostile / normal)
         print(f"{name:42}{hostile * 1e6:10.0f} us{hostile / normal:9.1f}")

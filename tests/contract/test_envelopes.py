@@ -352,6 +352,69 @@ def test_an_unknown_charset_is_415(service: Service, ns: str, charset: str) -> N
 
 
 @both
+@pytest.mark.parametrize("codec", ["utf-8", "iso-8859-1", "utf-16"])
+def test_what_looks_like_a_declaration_in_a_text_is_text_in_every_charset(
+    service: Service, ns: str, chat_id: str, codec: str
+) -> None:
+    text = "before <?xml version=1?> after"
+    body = f'<SendMessage xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID><fileDetails><![CDATA[{{"text": "{text}"}}]]></fileDetails></SendMessage>'
+    media = f"{MEDIA[ns].partition(';')[0]}; charset={codec}"
+    assert send(service, ns, envelope(ns, body).encode(codec), Content_Type=media).status_code == 200
+    page = send(
+        service, ns, envelope(ns, f'<GetMessages xmlns="urn:webchat:v1"><CHATID>{chat_id}</CHATID></GetMessages>')
+    )
+    assert etree.fromstring(page.content).findtext(".//{urn:webchat:v1}text") == text
+
+
+@both
+@pytest.mark.parametrize("codec", ["utf-8", "iso-8859-1", "utf-16"])
+@pytest.mark.parametrize(
+    "before", ['<?xml-stylesheet href="x"?>', ' <?xml version="1.0"?>', '<?xml foo="7" bar?>', '<?xml version="2.0"?>', "<!DOCTYPE a>"]
+)  # fmt: skip
+def test_what_may_not_stand_before_the_envelope_may_not_in_any_charset(
+    service: Service, ns: str, codec: str, before: str
+) -> None:
+    media = f"{MEDIA[ns].partition(';')[0]}; charset={codec}"
+    refused(send(service, ns, (before + envelope(ns)).encode(codec), Content_Type=media), ns)
+
+
+@both
+@pytest.mark.parametrize(
+    "charset", ["iso8859-1", "ISO_8859-1", "latin-1", "cp1252", "UTF_8", "Utf-8", '"utf-8"', "cp1254"]
+)
+def test_a_charset_is_known_by_its_other_names(service: Service, ns: str, charset: str) -> None:
+    media = f"{MEDIA[ns].partition(';')[0]}; charset={charset}"
+    assert send(service, ns, envelope(ns), Content_Type=media).status_code == 200
+    extended = f"{MEDIA[ns].partition(';')[0]}; charset*=utf-8''utf-8"
+    assert send(service, ns, envelope(ns), Content_Type=extended).status_code == 200
+
+
+def test_what_must_be_understood_is_told_before_anything_else(service: Service) -> None:
+    secret = '<x:Secret xmlns:x="urn:x" s:mustUnderstand="1"/>'
+    styled = '<GetLimits xmlns="urn:webchat:v1"><CHATID s:encodingStyle="urn:foo">a</CHATID></GetLimits>'
+    assert code(send(service, SOAP12, envelope(SOAP12, styled, header=secret))) == ("MustUnderstand", None)
+    odd = '<x:a xmlns:x="urn:x" s:mustUnderstand="maybe"/>'
+    assert code(send(service, SOAP12, envelope(SOAP12, header=odd + secret))) == ("MustUnderstand", None)
+    elsewhere = '<x:a xmlns:x="urn:x" s:mustUnderstand="true" s:actor="urn:other"/>'
+    assert send(service, SOAP11, envelope(SOAP11, header=elsewhere)).status_code == 200
+
+
+@both
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(
+            lambda: '<h x="\'" y="1" ' + " ".join(f"a{n}=''" for n in range(9000)) + "/>", id="behind a comment"
+        ),
+        pytest.param(lambda: "<x></x>" * 2000, id="tags"),
+    ],
+)
+def test_no_quote_hides_what_comes_behind_it(service: Service, ns: str, message: Any) -> None:
+    text = envelope(ns, header="HEADER").replace("<s:Header>", "<!-- ' --><s:Header>").replace("HEADER", message())
+    assert re.search("attributes|tags|bytes", refused(send(service, ns, text), ns))
+
+
+@both
 def test_a_header_that_must_be_understood_is_not(service: Service, ns: str) -> None:
     header = '<x:Secret xmlns:x="urn:x" s:mustUnderstand="1"/>'
     answer = send(service, ns, envelope(ns, header=header))

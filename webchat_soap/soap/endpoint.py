@@ -121,7 +121,7 @@ class SoapEndpoint:
             try:
                 package = unpack(body, environ.get("CONTENT_TYPE", ""))
                 envelope.version = package.hint
-                body = to_utf8(package.body, package.charset)
+                body = to_utf8(package.body, package.charset, self._transport.bounds)
             except (UnsupportedMedia, UnknownCharset) as refusal:
                 raise _Plain(415, str(refusal)) from None
             ctx = self._transport.new_call(body, hint=package.hint, caller=caller)

@@ -16,11 +16,12 @@ from lxml import etree
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.addressing import Addressing, is_understood, read_addressing
 from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
+from webchat_soap.soap.names import has_other_references
 from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
 
 # Start and end tags; a message with a signed WS-Security header has about 120. What the longest text may hold of "<" in
 # a CDATA section comes on top.
-MAX_TAGS = 1_000
+MAX_TAGS = 500
 # All attributes and declarations of a message together; the same message has about 100.
 MAX_ALL_ATTRIBUTES = 1_000
 # What stands around the longest JSON: a SAML token in a WS-Security header takes some 20 KiB.
@@ -41,24 +42,25 @@ _NO_ENCODING = "http://www.w3.org/2003/05/soap-envelope/encoding/none"
 # What generated clients really send, by the names that Python's codecs have for it. Everything else is refused: Python
 # also knows codecs that are none (rot13, zlib).
 _CODECS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "us-ascii": "ascii",
-    "ascii": "ascii",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16-le",
-    "utf-16be": "utf-16-be",
-    "iso-8859-1": "latin-1",
-    "latin1": "latin-1",
-    "iso-8859-9": "iso8859-9",
-    "iso-8859-15": "iso8859-15",
-    "windows-1252": "cp1252",
-    "windows-1254": "cp1254",
+    name: codec
+    for codec, names in {
+        "utf-8": "utf-8 utf8",
+        "ascii": "us-ascii ascii",
+        "utf-16": "utf-16 utf16",
+        "utf-16-le": "utf-16le",
+        "utf-16-be": "utf-16be",
+        "latin-1": "iso-8859-1 iso8859-1 latin1 latin-1 l1",
+        "iso8859-9": "iso-8859-9 iso8859-9 latin5 latin-5 l5",
+        "iso8859-15": "iso-8859-15 iso8859-15 latin-9",
+        "cp1252": "windows-1252 cp1252",
+        "cp1254": "windows-1254 cp1254",
+    }.items()
+    for name in names.split()
 }
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,39})["']""")
-_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
-# A tag with its quoted values, in which a > may stand.
-_TAGS = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>?""").findall
+# A tag with its quoted values, in which a > may stand; a quote that is never closed ends it.
+_TAG = re.compile(rb"""<[^<>"']*(?:"[^"]*"[^<>"']*|'[^']*'[^<>"']*)*>?""").match
+_FIRST_ELEMENT = re.compile(rb"<[A-Za-z_:\x80-\xff]").search
 _BEGINS_WITH_DECLARATION = re.compile(rb"<\?xml[ \t\r\n]").match
 
 
@@ -68,12 +70,18 @@ class Bounds:
 
     max_bytes: int
     max_tags: int
+    max_references: int
+    """Character references, `&#97;`: all of the JSON may be written so."""
 
 
 def bounds_for(max_text_length: int) -> Bounds:
     """The bounds that leave room for a text of so many code points however it is escaped."""
     json_bytes = MAX_BYTES_PER_CHARACTER * max_text_length + MAX_BYTES_PER_OTHER * MAX_OTHER_CHARACTERS
-    return Bounds(max_bytes=MAX_AROUND_BYTES + json_bytes, max_tags=MAX_TAGS + max_text_length)
+    return Bounds(
+        max_bytes=MAX_AROUND_BYTES + json_bytes,
+        max_tags=MAX_TAGS + max_text_length,
+        max_references=max_text_length + MAX_OTHER_CHARACTERS,
+    )
 
 
 class UnknownCharset(Exception):
@@ -108,10 +116,11 @@ def make_parser() -> etree.XMLParser:
     )
 
 
-def to_utf8(body: bytes, charset: str | None) -> bytes:
+def to_utf8(body: bytes, charset: str | None, bounds: Bounds) -> bytes:
     """The body as UTF-8. A byte order mark wins over the Content-Type's charset, that over the XML declaration.
 
-    Raises UnknownCharset, or InvalidRequest for bytes that are not in the charset.
+    The declaration stays as it is: the parser is told the encoding (see `make_parser`) and judges all the rest of it.
+    Raises UnknownCharset, or InvalidRequest for bytes that are not in the charset, or too many.
     """
     if body.startswith(b"\xef\xbb\xbf"):
         return body[3:]
@@ -124,15 +133,18 @@ def to_utf8(body: bytes, charset: str | None) -> bytes:
             codec = "utf-16-le" if body[1:2] == b"\x00" else "utf-16-be"
     if codec == "utf-8":
         return body
+    # UTF-16 takes two bytes for what UTF-8 may take one for, and a document has as many bytes as it has.
+    if len(body) > 2 * bounds.max_bytes:
+        raise _too_large(len(body), bounds)
     try:
         text = body.decode(codec)
     except UnicodeDecodeError:
         raise InvalidRequest("The body's bytes are not in the charset that was named; send UTF-8.") from None
-    return _DECLARATION.sub("", text, count=1).encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _codec_of(charset: str) -> str:
-    codec = _CODECS.get(charset.lower())
+    codec = _CODECS.get(charset.lower().replace("_", "-"))
     if codec is None:
         raise UnknownCharset("This charset is not read here; send the envelope as UTF-8.")
     return codec
@@ -149,24 +161,61 @@ def _declared_charset(body: bytes) -> str:
     return "utf-8" if name.lower().startswith("utf-16") else name
 
 
+def _too_large(size: int, bounds: Bounds) -> InvalidRequest:
+    return InvalidRequest(
+        f"The envelope has {size} bytes; no valid one has more than {bounds.max_bytes}.",
+        limit=bounds.max_bytes,
+        actual=size,
+    )
+
+
 def check_bounds(body: bytes, bounds: Bounds) -> None:
     """Look at the bytes before anything is built from them. InvalidRequest."""
     if len(body) > bounds.max_bytes:
+        raise _too_large(len(body), bounds)
+    # What a DTD declares is kept by libxml2 even when the document is refused, so it is refused unread.
+    doctype = body.find(b"<!DOCTYPE")
+    if doctype >= 0:
+        first = _FIRST_ELEMENT(body)
+        if first is None or doctype < first.start():
+            raise _dtd()
+    if body.count(b"&#") > bounds.max_references:
         raise InvalidRequest(
-            f"The envelope has {len(body)} bytes; no valid one has more than {bounds.max_bytes}.",
-            limit=bounds.max_bytes,
-            actual=len(body),
+            f"The XML has more than {bounds.max_references} character references.", limit=bounds.max_references
         )
+    if b"<![CDATA[" not in body and has_other_references(body):
+        raise InvalidRequest("The XML refers to an entity that is not declared; XML itself has only five.")
+    # The quick look counts what texts may hold too; only where it says so the tags are looked at one by one.
+    if body.count(b"<") > MAX_TAGS or body.count(b"=") > MAX_ALL_ATTRIBUTES:
+        _count_tags(body, bounds)
+
+
+def _count_tags(body: bytes, bounds: Bounds) -> None:
     if body.count(b"<") > bounds.max_tags:
-        raise InvalidRequest(f"The XML has more than {bounds.max_tags} tags.", limit=bounds.max_tags)
-    # The quick look counts what a text may hold too; only where it says so the tags are looked at one by one.
-    if body.count(b"=") > MAX_ALL_ATTRIBUTES and _count_attributes(body) > MAX_ALL_ATTRIBUTES:
-        raise InvalidRequest(f"The XML has more than {MAX_ALL_ATTRIBUTES} attributes.", limit=MAX_ALL_ATTRIBUTES)
-
-
-def _count_attributes(body: bytes) -> int:
-    quotes: int = sum(tag.count(b'"') + tag.count(b"'") for tag in _TAGS(body))
-    return quotes // 2
+        raise InvalidRequest(f"The XML has more than {MAX_TAGS} tags.", limit=MAX_TAGS)
+    tags = quotes = 0
+    place = body.find(b"<")
+    while place >= 0:
+        if body.startswith(b"<![CDATA[", place):
+            end = body.find(b"]]>", place)
+        elif body.startswith(b"<!--", place):
+            end = body.find(b"-->", place + 4)
+        else:
+            tag = _TAG(body, place)
+            assert tag is not None
+            end = tag.end()
+            tags += 1
+            quotes += tag.group().count(b'"') + tag.group().count(b"'")
+            if tags > MAX_TAGS:
+                raise InvalidRequest(f"The XML has more than {MAX_TAGS} tags.", limit=MAX_TAGS)
+            if quotes > 2 * MAX_ALL_ATTRIBUTES:
+                raise InvalidRequest(
+                    f"The XML has more than {MAX_ALL_ATTRIBUTES} attributes.", limit=MAX_ALL_ATTRIBUTES
+                )
+        if end < 0:
+            # Never closed: the parser ends here too.
+            return
+        place = body.find(b"<", end)
 
 
 def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope) -> None:
@@ -193,7 +242,8 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
         line, column = error.position
         if "Excessive depth" in (error.msg or ""):
             raise InvalidRequest("The XML is nested too deeply.") from None
-        raise InvalidRequest(f"The XML is not well formed at line {line}, column {column}.") from None
+        place = f" at line {line}, column {column}" if line else ""
+        raise InvalidRequest(f"The XML is not well formed{place}.") from None
     except (ValueError, LookupError):
         raise InvalidRequest("The XML cannot be read; send well-formed UTF-8.") from None
     for entry in parser.error_log:
@@ -204,10 +254,14 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
             )
     # Only the rare document that has these bytes at all pays for the look into the tree.
     if b"<!DOCTYPE" in body and root.getroottree().docinfo.doctype:
-        raise InvalidRequest("A document type declaration (DTD) is not allowed in a SOAP message.")
+        raise _dtd()
     if body.count(b"<?") > (_BEGINS_WITH_DECLARATION(body) is not None) and _has_instruction(root):
         raise InvalidRequest("A processing instruction is not allowed in a SOAP message.")
     return root
+
+
+def _dtd() -> InvalidRequest:
+    return InvalidRequest("A document type declaration (DTD) is not allowed in a SOAP message.")
 
 
 def _has_instruction(root: Any) -> bool:
@@ -233,8 +287,6 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
         raise InvalidRequest(
             f"More than {MAX_NAMESPACES} namespaces are declared around the Body.", limit=MAX_NAMESPACES
         )
-    if version is SOAP12 and b"encodingStyle" in raw:
-        _check_encoding_style(version, root, header, body)
     if _has_text(root) or (header is not None and _has_text(header)):
         raise InvalidRequest("Text may not stand in the Envelope or its Header beside the elements.")
     if header is not None and len(header):
@@ -242,7 +294,10 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
         envelope.addressing = read_addressing(
             block for block in header if (block.get(role) or "").strip() in version.own_roles
         )
+        # What must be understood is decided before anything else (SOAP 1.2 Part 1, section 2.6).
         _check_header(header, version)
+    if version is SOAP12 and b"encodingStyle" in raw:
+        _check_encoding_style(version, root, header, body)
     if len(body) != 1:
         raise InvalidRequest("The Body must hold exactly one element, that of the operation.")
     if _has_text(body):
@@ -260,21 +315,24 @@ def _has_text(element: Any) -> bool:
 def _check_header(header: Any, version: SoapVersion) -> None:
     must_understand, role = version.tag("mustUnderstand"), version.tag(version.role_attribute)
     missed: list[tuple[str, str]] = []
+    odd = False
     for block in header:
         value = block.get(must_understand)
-        if value is None:
+        if value is None or (block.get(role) or "").strip() not in version.own_roles:
             continue
         value = value.strip()
         if value in version.true_values:
-            if (block.get(role) or "").strip() in version.own_roles and not is_understood(block):
+            if not is_understood(block):
                 name = etree.QName(block)
                 missed.append((name.namespace or "", name.localname))
         elif value not in version.false_values:
-            allowed = " or ".join(sorted(version.true_values | version.false_values))
-            raise InvalidRequest(f"mustUnderstand must be {allowed}.")
+            odd = True
     if missed:
         names = ", ".join(f"{{{namespace}}}{name}"[:200] for namespace, name in missed[:5])
         raise MustUnderstand(f"These header blocks must be understood and are not: {names}.", blocks=tuple(missed[:20]))
+    if odd:
+        allowed = " or ".join(sorted(version.true_values | version.false_values))
+        raise InvalidRequest(f"mustUnderstand must be {allowed}.")
 
 
 def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: Any) -> None:

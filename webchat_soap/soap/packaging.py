@@ -11,7 +11,7 @@ import binascii
 import quopri
 from dataclasses import dataclass, field
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.utils import collapse_rfc2231_value
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ _MEDIA_TYPES = {"text/xml": SOAP11, "application/soap+xml": SOAP12}
 MAX_PARTS = 16
 # The standard library's parser takes quadratic time over it; the longest that a client is known to send has 300.
 MAX_CONTENT_TYPE = 1000
-MAX_PART_HEAD = 8192
+MAX_PART_HEADS = 8192
 
 
 class UnsupportedMedia(Exception):
@@ -66,7 +66,9 @@ def _parse_content_type(value: str) -> ContentType:
     return ContentType(
         media_type=parameters[0][0].strip().lower() if parameters else "",
         # The parser leaves quoted pairs but those of a quote and a backslash as they are.
-        parameters={name.lower(): str(given).replace("\\", "").strip() for name, given in parameters[1:]},
+        parameters={
+            name.lower(): collapse_rfc2231_value(given).replace("\\", "").strip() for name, given in parameters[1:]
+        },
     )
 
 
@@ -100,18 +102,34 @@ def _root_part(body: bytes, package: ContentType) -> tuple[bytes, ContentType]:
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), MAX_PARTS + 2)
     if len(pieces) < 3 or len(pieces) > MAX_PARTS + 2 or not pieces[-1].startswith(b"--"):
         raise InvalidRequest(f"The multipart/related package is broken off or has more than {MAX_PARTS} parts.")
-    start = package.parameters.get("start", "")
+    start = _content_id(package.parameters.get("start", ""))
+    room = MAX_PART_HEADS
     for piece in pieces[1:-1]:
         head, found, content = piece.partition(b"\r\n\r\n")
-        if not found or len(head) > MAX_PART_HEAD:
+        room -= len(head)
+        if not found or room < 0:
             raise InvalidRequest("A part of the multipart/related package has no end to its head, or a too long one.")
-        headers = BytesHeaderParser().parsebytes(head.lstrip(b" \t\r\n") + b"\r\n\r\n")
-        if start and str(headers.get("content-id", "")).strip() != start:
+        fields = _fields(head)
+        if start and _content_id(fields.get("content-id", "")) != start:
             continue
-        return _decode(content, str(headers.get("content-transfer-encoding", ""))), parse_content_type(
-            str(headers.get("content-type", "text/xml"))
-        )
+        plain = _decode(content, fields.get("content-transfer-encoding", ""))
+        return plain, parse_content_type(fields.get("content-type", "text/xml"))
     raise InvalidRequest("The multipart/related package has no part with the Content-ID that its start names.")
+
+
+def _content_id(text: str) -> str:
+    return text.strip().removeprefix("<").removesuffix(">")
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    """A part's head: the first field of each name, in lower case, folded lines joined (RFC 5322 section 2.2.3)."""
+    fields: dict[str, str] = {}
+    lines = head.decode("latin-1").replace("\r\n ", " ").replace("\r\n\t", " ").split("\r\n")
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
+    return fields
 
 
 def _decode(content: bytes, encoding: str) -> bytes:

@@ -19,6 +19,8 @@ from webchat_soap.soap.types import NAMESPACE
 from webchat_soap.soap.versions import SOAP11, SOAP12
 
 MAX_DIGITS = 100
+# More than any operation takes, few enough that looking at each for the right words costs nothing.
+MAX_CHILDREN = 16
 
 _XML_SPACE = " \t\r\n"
 _NIL = f"{{{XSI}}}nil"
@@ -47,6 +49,8 @@ class OperationReader:
         """The arguments in the operation's order, None for what was left away. InvalidRequest."""
         if len(element.attrib) > MAX_ATTRIBUTES or any(len(child.attrib) > MAX_ATTRIBUTES for child in element):
             raise InvalidRequest(f"An element has more than {MAX_ATTRIBUTES} attributes.", limit=MAX_ATTRIBUTES)
+        if len(element) > MAX_CHILDREN:
+            raise InvalidRequest(f"{self.name} holds more elements than it has parameters.", limit=MAX_CHILDREN)
         # Only a body that has these words anywhere pays for looking where they stand.
         if b"nil" in body or b"chemaLocation" in body or b"encodingStyle" in body or b":type" in body:
             self._forgive(element)
