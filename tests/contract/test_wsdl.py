@@ -279,3 +279,15 @@ def test_behind_a_proxy_the_public_url_counts_and_no_header(start_service: Any) 
     )
     assert answer.text.count('location="https://chat.example.com/support/webchat"') == 2
     assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["?wsdl", "?xsd=1", ""])
+def test_what_is_read_is_packed_where_that_is_asked(service: Service, query: str) -> None:
+    packed = requests.get(service.address + query, headers={"Accept-Encoding": "gzip"}, timeout=10)
+    plain = requests.get(service.address + query, headers={"Accept-Encoding": "identity"}, timeout=10)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(plain.content) / 4
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    if query:
+        assert packed.content == plain.content
