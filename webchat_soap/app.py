@@ -5,13 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
-import logging
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
@@ -33,6 +29,7 @@ from webchat_soap.files.intake import FileIntake
 from webchat_soap.files.sniff import content_types, prove
 from webchat_soap.files.spool import Spool, sweep_spool
 from webchat_soap.files.store import open_file_store
+from webchat_soap.logs import set_up_logging
 from webchat_soap.service import ChatService, ServiceRules
 from webchat_soap.settings import Settings, load_settings
 from webchat_soap.soap import compression
@@ -404,46 +401,3 @@ def _bound_base_urls(settings: Settings) -> tuple[str, ...]:
     bound = settings.bind.url
     urls = [bound, f"http://localhost:{settings.bind.port}"]
     return tuple(urls)
-
-
-class _UtcFormatter(logging.Formatter):
-    """Times as everywhere here: UTC with milliseconds and a Z."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  (logging's name)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class _TextFormatter(_UtcFormatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", None)
-        line = super().format(record)
-        if fields is None:
-            return line
-        return f"{self.formatTime(record)} " + " ".join(f"{name}={value}" for name, value in fields.items())
-
-
-class _JsonFormatter(_UtcFormatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", None)
-        entry = {"time": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
-        entry |= {"message": record.getMessage()} if fields is None else fields
-        if record.exc_info:
-            entry["trace"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
-
-
-def set_up_logging(form: str) -> None:
-    """Log lines to stderr as `text` or `json`, unless whoever embeds the application has set up logging already."""
-    if logging.getLogger().handlers:
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    text = _TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if form == "json" else text)
-    # Ours, and what the server below says of its processes.
-    for name in ("webchat_soap", "_granian"):
-        logger = logging.getLogger(name)
-        if not logger.handlers:
-            logger.addHandler(handler)
-            logger.setLevel(logging.INFO if name == "webchat_soap" else logging.WARNING)
-            logger.propagate = False

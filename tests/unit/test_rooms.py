@@ -29,6 +29,7 @@ ROOMS = {
     "domain": room(libraries="pydantic"),
     "service": room("domain"),
     "settings": room(),
+    "logs": room(),
     "stores": room("domain", libraries="sqlalchemy"),
     "files": room("domain", libraries="requests urllib3 certifi idna magic"),
     "soap": room("domain", "service", libraries="spyne lxml werkzeug"),
