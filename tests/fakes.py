@@ -60,6 +60,12 @@ class FakeChatStore:
         self._closed = False
         self._store_id: str | None = None
 
+    def forget_all(self) -> None:
+        """Be as new: for who calls it endlessly and looks at memory."""
+        with self._moved:
+            self._chats.clear()
+            self._tokens.clear()
+
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
     ) -> Chat:

@@ -46,21 +46,19 @@ class _GuardedIntake(FakeIntake):
 
 
 class Face:
-    """The SOAP face over ports in memory, made anew from time to time, so that what is stored does not pile up."""
+    """The SOAP face over ports in memory, which forget from time to time what was stored."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.faults: dict[str, int] = {}
-        self._make()
-
-    def _make(self) -> None:
+        self._chats = FakeChatStore()
         rules = ServiceRules(
             open_unknown_chats=True,
             max_text_length=4096,
             quota=ChatQuota(max_files=50, max_bytes=500 << 20),
             max_waiting=0,
         )
-        service = ChatService(chats=FakeChatStore(), files=FakeFileStore(), intake=_GuardedIntake(), rules=rules)
+        service = ChatService(chats=self._chats, files=FakeFileStore(), intake=_GuardedIntake(), rules=rules)
         self._endpoint = SoapEndpoint(
             transport=make_transport(service, max_text_length=4096),
             max_request_bytes=64 << 10,
@@ -72,7 +70,7 @@ class Face:
         """Send, and assert that the answer is 200, a plain refusal by HTTP, or a valid fault that is not Internal."""
         self.calls += 1
         if self.calls % 5000 == 0:
-            self._make()
+            self._chats.forget_all()
         started: list[Any] = []
         environ: dict[str, Any] = {
             "REQUEST_METHOD": "POST",
