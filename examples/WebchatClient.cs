@@ -99,6 +99,7 @@ public static class WebchatClient
         catch (SoapException fault)
         {
             var detail = WebchatFault.Of(fault);
+            if (detail == null) throw;
             Console.WriteLine("{0}, field {1}, request {2}: {3}",
                 detail.code, detail.field, detail.requestId, detail.message);
         }

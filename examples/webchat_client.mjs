@@ -17,7 +17,7 @@ async function patiently(operation, parameters) {
       const [answer] = await webchat[`${operation}Async`](parameters, { timeout: 60_000 });
       return answer[`${operation}Result`];
     } catch (error) {
-      const unanswered = !error.root; // the call may have worked
+      const unanswered = !error.root && (error.isAxiosError || error.response); // the call may have worked
       const detail = detailOf(error);
       if ((!unanswered && String(detail?.retryable) !== "true") || attempt === 4) throw error;
       const seconds = Number(detail?.retryAfterSeconds ?? 2 ** attempt);
@@ -64,6 +64,8 @@ console.log(`Chat ${CHATID} is ${chat.status} with ${chat.lastSequence} messages
 try {
   await webchat.SendMessageAsync(call({ text: "Too late" }));
 } catch (error) {
-  const { code, field, requestId, message } = detailOf(error);
+  const detail = detailOf(error);
+  if (!detail) throw error;
+  const { code, field, requestId, message } = detail;
   console.log(`${code}, field ${field}, request ${requestId}: ${message}`);
 }

@@ -75,6 +75,6 @@ echo "Chat $chat->CHATID is $chat->status with $chat->lastSequence messages\n";
 try {
     $webchat->SendMessage($call(["text" => "Too late"]));
 } catch (SoapFault $fault) {
-    $detail = $fault->detail->WebchatFault;
+    $detail = $fault->detail->WebchatFault ?? throw $fault;
     echo "$detail->code, field $detail->field, request $detail->requestId: $detail->message\n";
 }

@@ -79,4 +79,6 @@ try:
     webchat.SendMessage(CHATID=chat.CHATID, fileDetails=json.dumps({"text": "Too late"}))
 except Fault as fault:
     detail = detail_of(fault)
+    if detail is None:
+        raise
     print(f"{detail.code}, field {detail.field}, request {detail.requestId}: {detail.message}")
