@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("WEBCHAT_TEST_FUZZ", "400"))
-# Schemas for the answers, caches of some hundred entries, and what threads that came and went leave to the allocator.
-WARM_BYTES = 48 << 20
-# After half of the inputs all of that is there: a leak of 100 bytes a call would be 10 MiB in the long run's other half.
-GROWTH_BYTES = 8 << 20
+# A run of 210,000 inputs took 1 MiB; this much is left for another allocator.
+WARM_BYTES = 12 << 20
+# A leak of 40 bytes a call would be 4 MiB in the long run's second half.
+GROWTH_BYTES = 3 << 20
 
 fuzz = settings(
     max_examples=EXAMPLES,
