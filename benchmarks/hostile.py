@@ -127,6 +127,13 @@ WORST: dict[str, Callable[[], bytes]] = {
         '<GetMessages xmlns="urn:webchat:v1"><CHATID>a</CHATID>'
         f"<afterSequence>{'0' * LARGEST}</afterSequence></GetMessages>"
     ),
+    "JSON: full of line breaks": lambda: send("\n" * (LARGEST - 100) + "x"),
+    "JSON: full of line breaks of Windows": lambda: send("&#13;\n" * (LARGEST // 6) + "x"),
+    "the word xmlns in a value": lambda: message(header=f'<a b="{"xmlns" * (LARGEST // 5)}"/>'),
+    "the word xmlns in a text": lambda: message(header=f"<a>={'xmlns' * (LARGEST // 5)}</a>"),
+    "names without a value": lambda: message(header=many("<x a{}/>", 240)),
+    "a namespace that is no URI": lambda: message(header='<x xmlns="a b"/>' + many("<n{}/>", 450)),
+    "comments in front": lambda: b"<!--<-->" * (LARGEST // 10) + b"<!DOCTYPE a>" + message(),
     "an endless name": lambda: message(f"<{'a' * (LARGEST // 2)}></{'a' * (LARGEST // 2)}>"),
 }
 

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
 from pathlib import Path
+from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
@@ -206,6 +207,9 @@ class Application:
             return _document(self._transport.schema, caching="public, max-age=300")
         if "readme" in names:
             return self._page.respond_readme(environ)
+        if "example" in names:
+            asked = parse_qs(environ.get("QUERY_STRING", ""))
+            return self._page.respond_example(environ, asked.get("example", [""])[0])
         return self._page.respond(environ, base_url=base_url, from_host=self._settings.public_url is None)
 
 

@@ -226,7 +226,7 @@ PARAMETERS = st.lists(
         CHARSETS.map(lambda name: f"charset={name}"),
         CHARSETS.map(lambda name: f'charset="{name}"'),
         st.sampled_from(
-            ['action="EndChat"', "action=", "boundary=b", 'boundary="b b"', "start=<r>", 'type="text/xml"', "a*0=b", "a*1=c", "a*=''", '"', ";;;", "=;=", "charset*=utf-8''utf-8"]
+            ['action="EndChat"', "action=", "boundary=b", 'boundary="b b"', "start=<r>", 'type="text/xml"', "a*0=b", "a*1=c", "a*=''", '"', ";;;", "=;=", "charset*=utf-8''utf-8", "charset*=undefined''utf-8", "a*=idna''b"]
         ),
         st.text(st.characters(max_codepoint=255), max_size=15),
     ),

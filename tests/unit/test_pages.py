@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import re
 from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
 from lxml import html
@@ -16,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.browser.description import PICTURE, description, service_page, wsdl_at
 from webchat_soap.web.answers import method_not_allowed, not_found, not_in_this_version, plain, to_service_page
-from webchat_soap.web.pages import ServicePage, installed_readme, page_policy, render_service_page
+from webchat_soap.web.pages import EXAMPLES, ServicePage, installed_readme, page_policy, render_service_page
 from webchat_soap.web.snippets import RETRY, SNIPPETS
 
 BASE = "https://chat.example.com/prefix"
@@ -229,6 +230,22 @@ def test_the_readme_comes_as_text() -> None:
     assert (answer.status_code, answer.text) == (200, "# Webchat\n\nMerhaba ş <script>\n")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", EXAMPLES.values())
+def test_every_whole_client_is_linked_and_comes_as_text(tree, name: str) -> None:
+    assert f"?example={name}" in tree.xpath("//a/@href")
+    page = service_page()
+    answer = Client(Request.application(lambda request: page.respond_example(request.environ, name))).get("/webchat")
+    assert answer.text.strip() == (Path(__file__).parents[2] / "examples" / name).read_text(encoding="utf-8").strip()
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("name", ["", "../pages.py", "run-java", "README.md", "webchat_client.py\0"])
+def test_nothing_else_comes_as_an_example(name: str) -> None:
+    page = service_page()
+    answer = Client(Request.application(lambda request: page.respond_example(request.environ, name))).get("/webchat")
+    assert answer.status_code == 404
 
 
 def test_the_readme_is_the_one_that_was_installed() -> None:

@@ -56,7 +56,6 @@ _goes_on = re.compile(r"[0-9A-Za-z_.+-]").match
 _word = re.compile(r"[A-Za-z_$][0-9A-Za-z_$]*").match
 _literal = re.compile(r"(?:true|false|null)(?![0-9A-Za-z_$])").match
 _string_parts = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(["\\\x00-\x1f])').finditer
-_line_break = re.compile(r"\r\n?|\n").finditer
 _decode_string = JSONDecoder().raw_decode
 
 _LITERALS: dict[str, JsonValue] = {"true": True, "false": False, "null": None}
@@ -274,10 +273,12 @@ class _Reader:
         return _hint(self.text, pos) or ("it must stand in double quotes" if _word(self.text, pos) else None)
 
     def _not_json(self, pos: int, expected: str, *, found: str | None = None, hint: str | None = None) -> InvalidJson:
-        line, line_start = 1, 0
-        for match in _line_break(self.text, 0, pos):
-            line, line_start = line + 1, match.end()
-        column = pos - line_start + 1
+        count, last = self.text.count, self.text.rfind
+        # A carriage return and a line feed together are one line break.
+        line = 1 + count("\n", 0, pos)
+        if "\r" in self.text:
+            line += count("\r", 0, pos) - count("\r\n", 0, pos)
+        column = pos - max(last("\n", 0, pos), last("\r", 0, pos))
         hint = hint or _hint(self.text, pos)
         return InvalidJson(
             f"{self.field} is not JSON: at line {line}, column {column} expected {expected}, "

@@ -9,6 +9,8 @@ from webchat_soap.soap.types import NAMESPACE, WebchatFault
 from webchat_soap.soap.versions import SOAP11, SOAP12, SoapVersion
 from webchat_soap.soap.writers import escape_text, make_writer
 
+_XML = "http://www.w3.org/XML/1998/namespace"
+
 
 class EnvelopeFault(Exception):
     """A fault that the SOAP specifications rule: its own code, no detail."""
@@ -50,10 +52,10 @@ class MustUnderstand(EnvelopeFault):
         if version is SOAP11:
             return ""
         return "".join(
-            f'<soap:NotUnderstood qname="ns{number}:{name}" xmlns:ns{number}="{escape_text(namespace)}"/>'
-            if namespace
-            # An empty namespace cannot be given a prefix.
-            else f'<soap:NotUnderstood qname="{name}"/>'
+            # This namespace may have no other prefix, and no other namespace may have this one.
+            f'<soap:NotUnderstood qname="xml:{name}"/>'
+            if namespace == _XML
+            else f'<soap:NotUnderstood qname="ns{number}:{name}" xmlns:ns{number}="{escape_text(namespace)}"/>'
             for number, (namespace, name) in enumerate(self.missed, start=1)
         )
 

@@ -60,15 +60,14 @@ def _parse_content_type(value: str) -> ContentType:
     message = Message()
     try:
         message["content-type"] = value
-        parameters = message.get_params(failobj=[], unquote=True) or []
+        first, *others = message.get_params(failobj=[("", "")], unquote=True) or [("", "")]
+        parameters = [(name, collapse_rfc2231_value(given)) for name, given in others]
     except (TypeError, ValueError, LookupError):
         raise UnsupportedMedia("The Content-Type cannot be read.") from None
     return ContentType(
-        media_type=parameters[0][0].strip().lower() if parameters else "",
+        media_type=first[0].strip().lower(),
         # The parser leaves quoted pairs but those of a quote and a backslash as they are.
-        parameters={
-            name.lower(): collapse_rfc2231_value(given).replace("\\", "").strip() for name, given in parameters[1:]
-        },
+        parameters={name.lower(): given.replace("\\", "").strip() for name, given in parameters},
     )
 
 

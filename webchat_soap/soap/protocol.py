@@ -7,12 +7,9 @@ raises goes straight to the endpoint, which alone writes faults.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from lxml import etree
 from spyne.application import Application
 from spyne.context import MethodContext
 from spyne.protocol import ProtocolBase
@@ -23,21 +20,13 @@ from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
 from webchat_soap.soap.addressing import response_action
-from webchat_soap.soap.envelope import Bounds, Envelope, bounds_for, check_bounds, make_parser, read_envelope
-from webchat_soap.soap.names import KnownNames, run_apart
+from webchat_soap.soap.envelope import Bounds, Envelope, bounds_for, check_bounds, read_envelope
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
+from webchat_soap.soap.tools import Tools
 from webchat_soap.soap.types import NAMESPACE
 from webchat_soap.soap.versions import SoapVersion
 from webchat_soap.soap.writers import Writer, make_response_writer
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tools:
-    """A parser and a compiled schema, for one call at a time: both keep their last document's errors in themselves."""
-
-    parser: etree.XMLParser
-    schema: etree.XMLSchema
 
 
 class CallContext(MethodContext):
@@ -52,7 +41,7 @@ class CallContext(MethodContext):
         self.app = transport.app
         self.udc = caller
         self.in_string = [body]
-        self.tools: _Tools | None = None
+        self.tools = transport.tools
         self.in_document = Envelope(version=hint)
         self.in_body_doc: Any = None
         self.method_request_string = ""
@@ -124,9 +113,9 @@ class WebchatProtocol(ProtocolBase):
 
 
 def _unknown_operation(element: Any, names: frozenset[str]) -> InvalidRequest:
-    name = etree.QName(element)
-    if name.localname in names:
-        return InvalidRequest(f"{name.localname} must be in the namespace {NAMESPACE}.", field=name.localname)
+    name = element.tag.rpartition("}")[2]
+    if name in names:
+        return InvalidRequest(f"{name} must be in the namespace {NAMESPACE}.", field=name)
     known = ", ".join(sorted(names))
     return InvalidRequest(f"There is no such operation; there are {known}.")
 
@@ -145,8 +134,7 @@ class WebchatTransport(ServerBase):
         self.bounds = bounds
         self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
         self.schema: bytes = wsdl.build_schema(app)
-        self._tools: deque[_Tools] = deque()
-        self._names = KnownNames()
+        self.tools = Tools(self.schema)
 
     @property
     def operation_names(self) -> frozenset[str]:
@@ -164,29 +152,14 @@ class WebchatTransport(ServerBase):
         """
         body = ctx.in_string[0]
         check_bounds(body, self.bounds)
+        self.tools.count(len(body))
+        protocol = self.app.in_protocol
         try:
-            tools = self._tools.pop()
-        except IndexError:
-            tools = _Tools(parser=make_parser(), schema=etree.XMLSchema(etree.fromstring(self.schema)))
-        try:
-            if self._names.take(body):
-                self._read(ctx, tools)
-            else:
-                # A parser keeps the dictionary of the thread that used it first, so this thread gets one of its own.
-                run_apart(lambda: self._read(ctx, _Tools(parser=make_parser(), schema=tools.schema)))
-        finally:
-            self._tools.append(tools)
-
-    def _read(self, ctx: CallContext, tools: _Tools) -> None:
-        ctx.tools = tools
-        try:
-            protocol = self.app.in_protocol
             protocol.create_in_document(ctx)
             protocol.decompose_incoming_envelope(ctx)
             protocol.generate_method_contexts(ctx)
             protocol.deserialize(ctx, protocol.REQUEST)
         finally:
-            ctx.tools = None
             # The tree is read; nothing below sees it.
             ctx.in_body_doc = ctx.in_document.operation = None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, metadata
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape as escape_xml
 
@@ -29,12 +30,21 @@ if TYPE_CHECKING:
 _CHAT_MARK = "try-00000000"
 """Stands for the CHATID in a page that is kept rendered; each view gets one of its own, of the same length."""
 
+EXAMPLES = {
+    "Python": "webchat_client.py",
+    "PHP": "webchat_client.php",
+    "Node": "webchat_client.mjs",
+    "Java": "WebchatClient.java",
+    "C#": "WebchatClient.cs",
+}
+"""Whole clients by their language; web/examples is the folder examples of the repository."""
+
 _TAG = re.compile(r"(<\?.*?\?>|<!--.*?-->|</?[^\s<>/]+(?:\s[^<>]*)?/?>)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"""(\s[^\s=<>]+=)("[^"]*"|'[^']*')""")
 
 
 class ServicePage:
-    """Answers `GET /webchat` and `GET /webchat?readme`.
+    """Answers `GET /webchat`, `GET /webchat?readme` and `GET /webchat?example=NAME`.
 
     `wsdl_at` makes the WSDL for an address. `readme` is the README's text (see `installed_readme`); without it the
     second is 404. `find_picture` tells the stored name of a PNG that anybody may see, for UploadFile's sample, or None.
@@ -85,6 +95,15 @@ class ServicePage:
             return not_found()
         return plain(200, self._readme.rstrip("\n"), {"Cache-Control": "no-cache"})
 
+    def respond_example(self, environ: WSGIEnvironment, name: str) -> Response:
+        """One of EXAMPLES as plain text; 404 for any other name."""
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return method_not_allowed(("GET", "HEAD", "POST"))
+        if name not in EXAMPLES.values():
+            return not_found()
+        text = files("webchat_soap.web").joinpath("examples", name).read_text(encoding="utf-8")
+        return plain(200, text.rstrip("\n"), {"Cache-Control": "no-cache"})
+
 
 def render_service_page(
     description: ServiceDescription,
@@ -109,6 +128,7 @@ def render_service_page(
             description=filled,
             endpoint=endpoint,
             version=version,
+            examples=EXAMPLES,
             snippets=[snippet.at(endpoint) for snippet in SNIPPETS],
             retry=RETRY,
             wsdl=wsdl_at(endpoint).decode(),
