@@ -29,6 +29,7 @@ from spyne.protocol.soap import Soap11
 from spyne.server.wsgi import WsgiApplication
 
 from webchat_soap.domain.chat import ChatQuota, MessageReceipt, NewMessage
+from webchat_soap.domain.outcome import Done
 from webchat_soap.service import ChatService, ServiceRules
 from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import make_transport
@@ -47,8 +48,9 @@ BASES = ("http://127.0.0.1:8000",)
 class _NoStore:
     """Takes every message and keeps none."""
 
-    def append(self, message: NewMessage, **limits: Any) -> MessageReceipt:
-        return MessageReceipt(message_id=message.message_id, chat_id=message.chat_id, sequence=1, sent_at=SENT_AT)
+    def append(self, message: NewMessage, **limits: Any) -> Done[MessageReceipt]:
+        receipt = MessageReceipt(message_id=message.message_id, chat_id=message.chat_id, sequence=1, sent_at=SENT_AT)
+        return Done(receipt)
 
 
 def make_ours() -> Callable[..., Any]:

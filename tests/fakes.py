@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from webchat_soap.domain.chat import (
     Chat,
@@ -29,6 +29,9 @@ from webchat_soap.domain.chat import (
 from webchat_soap.domain.errors import Busy, Conflict, WebchatError
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 from webchat_soap.domain.links import is_stored_name
+from webchat_soap.domain.outcome import Done, Outcome
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -43,6 +46,28 @@ class _Used:
     fingerprint: str
     chat_id: str
     receipt: MessageReceipt | None
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """An Outcome that is there and is a refusal."""
+
+    error: WebchatError
+    is_long = False
+
+    def result(self) -> Any:
+        raise self.error
+
+    def when_done(self, callback: Callable[[], object]) -> bool:
+        callback()
+        return True
+
+
+def _came_to(work: Callable[[], T]) -> Outcome[T]:
+    try:
+        return Done(work())
+    except WebchatError as error:
+        return _Refused(error)
 
 
 class FakeChatStore:
@@ -68,7 +93,16 @@ class FakeChatStore:
 
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
-    ) -> Chat:
+    ) -> Outcome[Chat]:
+        return _came_to(lambda: self._start_chat(chat_id, customer_name, token))
+
+    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Outcome[Chat]:
+        return _came_to(lambda: self._end_chat(chat_id, ended_by))
+
+    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> Outcome[MessageReceipt]:
+        return _came_to(lambda: self._append(message, open_unknown, quota))
+
+    def _start_chat(self, chat_id: str, customer_name: str | None, token: ClientToken | None) -> Chat:
         with self._moved:
             self._answer()
             used = self._used(token)
@@ -93,7 +127,7 @@ class FakeChatStore:
             kept = self._chats.get(chat_id)
             return None if kept is None else kept.chat
 
-    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
+    def _end_chat(self, chat_id: str, ended_by: str | None) -> Chat:
         with self._moved:
             self._answer()
             kept = self._kept(chat_id)
@@ -107,7 +141,7 @@ class FakeChatStore:
                 self._moved.notify_all()
             return kept.chat
 
-    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
+    def _append(self, message: NewMessage, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
         with self._moved:
             self._answer()
             token = message.token

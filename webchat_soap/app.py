@@ -174,6 +174,13 @@ class Application:
             return answers.not_in_this_version("The agent console")(environ, start_response)
         return answers.not_found()(environ, start_response)
 
+    def only_computes(self, environ: WSGIEnvironment) -> bool:
+        """Whether a call with this environ neither reads nor waits before it answers, or gives what is to be waited
+        for as an iterable that can call back (soap.endpoint.Later)."""
+        method: str = environ["REQUEST_METHOD"]
+        path: str = environ["PATH_INFO"]
+        return method == "POST" and path == SERVICE_PATH
+
     def wake_all(self) -> None:
         """Let every waiting call answer now: the process is about to stop."""
         self._chats.wake_all()
@@ -264,9 +271,11 @@ def make_demo(settings: Settings) -> str | None:
         if chat is not None and chat.status is not ChatStatus.OPEN:
             return None
         service = _make_service(settings, chats, files)
-        chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None)
+        chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None).result()
         posted = [
-            service.post_text(chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT, client_token=f"{DEMO_CHAT}-text")
+            service.post_text(
+                chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT, client_token=f"{DEMO_CHAT}-text"
+            ).result()
         ]
         for name, family in _DEMO_FILES:
             posted.append(

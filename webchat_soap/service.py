@@ -45,6 +45,7 @@ from webchat_soap.domain.errors import (
     WebchatError,
 )
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
+from webchat_soap.domain.outcome import Done, Outcome, Work
 from webchat_soap.domain.ports import ChatStore, FileStore, Intake
 
 
@@ -61,7 +62,10 @@ class ServiceRules:
 
 
 class ChatService:
-    """The use cases. One object serves all threads."""
+    """The use cases. One object serves all threads.
+
+    What a use case comes to is an Outcome: calling one never waits for disk, network or news; its `result` may.
+    """
 
     def __init__(
         self,
@@ -79,33 +83,35 @@ class ChatService:
         self._clock = clock
         self._waiting = BoundedSemaphore(rules.max_waiting)
 
-    def send_message(self, caller: Caller, request: SendRequest) -> MessageReceipt:
+    def send_message(self, caller: Caller, request: SendRequest) -> Outcome[MessageReceipt]:
         """Post a text, a file or both as one message of the customer. Contract: SendMessage."""
         return self._send("SendMessage", caller, request)
 
-    def upload_file(self, caller: Caller, request: UploadRequest) -> MessageReceipt:
+    def upload_file(self, caller: Caller, request: UploadRequest) -> Outcome[MessageReceipt]:
         """Download, prove, store and post a file. Contract: UploadFile."""
         send = SendRequest(chat_id=request.chat_id, text=None, file=request.file, client_token=request.client_token)
         return self._send("UploadFile", caller, send)
 
-    def start_chat(self, caller: Caller, request: StartRequest) -> Chat:
+    def start_chat(self, caller: Caller, request: StartRequest) -> Outcome[Chat]:
         """Open a chat or return the open one. Contract: StartChat."""
         if request.chat_id is not None:
             scope, chat_id = f"chat:{request.chat_id}", request.chat_id
         else:
             scope, chat_id = f"account:{caller.account or ''}", _new_id()
         token = _token(scope, request.client_token, "StartChat", request.customer_name)
-        with self._claim(token, caller):
-            return self._chats.start_chat(
-                chat_id=chat_id, customer_name=request.customer_name, token=token, account=caller.account
-            )
+        return self._chats.start_chat(
+            chat_id=chat_id, customer_name=request.customer_name, token=token, account=caller.account
+        )
 
-    def end_chat(self, caller: Caller, chat_id: str) -> Chat:
+    def end_chat(self, caller: Caller, chat_id: str) -> Outcome[Chat]:
         """End a chat; twice is the same as once. Contract: EndChat."""
         return self._chats.end_chat(chat_id, ended_by=caller.account or Sender.CUSTOMER.value)
 
-    def get_messages(self, caller: Caller, request: ReadRequest) -> MessagePage:
+    def get_messages(self, caller: Caller, request: ReadRequest) -> Outcome[MessagePage]:
         """Read a page, waiting for news where there are none. Contract: GetMessages."""
+        return Work(lambda: self._read_or_wait(caller, request), is_long=request.wait_seconds > 0)
+
+    def _read_or_wait(self, caller: Caller, request: ReadRequest) -> MessagePage:
         page = self._read(request)
         if page.messages or page.status is not ChatStatus.OPEN or request.wait_seconds == 0:
             return page
@@ -123,8 +129,11 @@ class ChatService:
                 self._waiting.release()
         return self._read(request)
 
-    def get_limits(self, caller: Caller, chat_id: str | None) -> Limits:
+    def get_limits(self, caller: Caller, chat_id: str | None) -> Outcome[Limits]:
         """Tell all limits, and what a chat has used. Contract: GetLimits."""
+        return Done(self._limits(None)) if chat_id is None else Work(lambda: self._limits(chat_id), is_long=False)
+
+    def _limits(self, chat_id: str | None) -> Limits:
         used = None
         if chat_id is not None:
             if self._chats.find_chat(chat_id) is None:
@@ -159,31 +168,35 @@ class ChatService:
             self._intake.receive(stream, original_name=original_name, declared_type=declared_type) as checked,
             self._kept(checked) as stored,
         ):
-            return self._append(chat_id, sender, text, (stored,), token=token, account=None)
+            return self._append(chat_id, sender, text, (stored,), token=token, account=None).result()
 
-    def post_text(self, *, chat_id: str, sender: Sender, text: str, client_token: str) -> MessageReceipt:
+    def post_text(self, *, chat_id: str, sender: Sender, text: str, client_token: str) -> Outcome[MessageReceipt]:
         """Post a text that the service's own side sends; once for each token."""
         token = _token(f"chat:{chat_id}", client_token, "post_text", text)
         return self._append(chat_id, sender, text, (), token=token, account=None)
 
-    def _send(self, operation: str, caller: Caller, request: SendRequest) -> MessageReceipt:
+    def _send(self, operation: str, caller: Caller, request: SendRequest) -> Outcome[MessageReceipt]:
         token = _token(
             f"chat:{request.chat_id}", request.client_token, operation, request.text, *_file_values(request.file)
         )
-        if request.file is None:
-            with self._claim(token, caller):
-                return self._append(
-                    request.chat_id, Sender.CUSTOMER, request.text, (), token=token, account=caller.account
-                )
+        file = request.file
+        if file is None:
+            # No claim: of two calls with one token the append itself gives the second the first one's receipt.
+            return self._append(request.chat_id, Sender.CUSTOMER, request.text, (), token=token, account=caller.account)
+        return Work(lambda: self._send_file(caller, request, file, token), is_long=True)
+
+    def _send_file(
+        self, caller: Caller, request: SendRequest, file: FileDetails, token: ClientToken | None
+    ) -> MessageReceipt:
         with self._claim(token, caller):
             earlier = self._chats.find_receipt(token) if token is not None else None
             if earlier is not None:
                 return earlier
             self._refuse_early(request.chat_id)
-            with self._stored(caller, request.chat_id, request.file) as stored:
+            with self._stored(caller, request.chat_id, file) as stored:
                 receipt = self._append(
                     request.chat_id, Sender.CUSTOMER, request.text, (stored,), token=token, account=caller.account
-                )
+                ).result()
             if receipt.duplicate:
                 self._files.remove(stored.name)
             return receipt
@@ -197,7 +210,7 @@ class ChatService:
         *,
         token: ClientToken | None,
         account: str | None,
-    ) -> MessageReceipt:
+    ) -> Outcome[MessageReceipt]:
         message = NewMessage(
             message_id=_new_id(),
             chat_id=chat_id,

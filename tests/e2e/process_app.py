@@ -34,10 +34,38 @@ class Counted:
         self._note.write_text("closed")
 
 
+class Later:
+    """An answer that comes once the file `later-open` is there, and by then from a thread of its own; with the query
+    `long` the thread that asks for it has to wait."""
+
+    def __init__(self, application: TinyApplication, environ, start_response) -> None:
+        self._notes = application._settings.notes
+        self._application = application
+        self._start_response = start_response
+        self.is_long = environ["QUERY_STRING"] == "long"
+
+    def _wait(self) -> None:
+        while not (self._notes / "later-open").exists():
+            time.sleep(0.005)
+
+    def when_ready(self, callback) -> bool:
+        if self.is_long:
+            return False
+        threading.Thread(target=lambda: (self._wait(), callback())).start()
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._wait()
+        yield from self._application._plain(self._start_response, b"later")
+
+
 class TinyApplication:
     def __init__(self, settings: TinySettings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
+
+    def only_computes(self, environ) -> bool:
+        return environ["PATH_INFO"].startswith(("/quick", "/later"))
 
     def wake_all(self) -> None:
         self._note("woken")
@@ -66,6 +94,12 @@ class TinyApplication:
     def _echo(self, environ, start_response) -> Iterable[bytes]:
         self._note("echo")
         return self._plain(start_response, environ["wsgi.input"].read())
+
+    def _quick(self, environ, start_response) -> Iterable[bytes]:
+        return self._plain(start_response, environ["wsgi.input"].read())
+
+    def _later(self, environ, start_response) -> Iterable[bytes]:
+        return Later(self, environ, start_response)
 
     def _environ(self, environ, start_response) -> Iterable[bytes]:
         shown = sorted(f"{name}={value}" for name, value in environ.items() if isinstance(value, str))

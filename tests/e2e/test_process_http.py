@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -346,3 +347,37 @@ def test_stalled_readers_hold_no_thread_and_their_answers_are_closed_when_they_g
         for client in stalled:
             client.close()
     wait_until((notes / "stream").exists, what="close() after the reader went")
+
+
+def test_a_call_that_only_computes_is_answered_like_any_other(service) -> None:
+    request = b"POST /quick HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n"
+    answer = service.ask(request + b"\r\nhello" + request + b"Connection: close\r\n\r\nworld")
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert b"hello" in answer
+    assert answer.endswith(b"world")
+
+
+def test_answers_that_come_later_hold_no_thread_and_do_not_hold_up_others(service, notes) -> None:
+    head = b"GET /later HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    long = head.replace(b"/later", b"/later?long")
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(service.connect()) for _ in range(40)]
+        for number, client in enumerate(waiting):
+            client.sendall(long if number % 2 else head)
+        for path in (b"/quick", b"/hello"):
+            assert status_of(service.ask(head.replace(b"/later", path))) == 200
+        (notes / "later-open").touch()
+        for client in waiting:
+            answer = read_all(client)
+            assert status_of(answer) == 200
+            assert answer.endswith(b"\r\n\r\nlater")
+
+
+def test_a_client_that_leaves_before_its_answer_comes_harms_nobody(service, notes) -> None:
+    (notes / "later-open").unlink(missing_ok=True)
+    for path in (b"/later", b"/later?long"):
+        with service.connect() as client:
+            client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: test\r\n\r\n")
+    assert status_of(service.ask(b"GET /hello HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")) == 200
+    (notes / "later-open").touch()
+    assert status_of(service.ask(b"GET /later HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")) == 200

@@ -112,7 +112,7 @@ def answer_as_agent(service: Service, chat_id: str, text: str) -> None:
             token=None,
             account=None,
         )
-        store.append(message, open_unknown=False, quota=ChatQuota(max_files=0, max_bytes=0))
+        store.append(message, open_unknown=False, quota=ChatQuota(max_files=0, max_bytes=0)).result()
     finally:
         store.close()
 

@@ -90,11 +90,11 @@ def new_token(token: str = "t1", *, scope: str = "chat:c1", fingerprint: str = "
 
 
 def send(store: ChatStore, message: NewMessage | None = None, *, open_unknown: bool = True):
-    return store.append(message or new_message(), open_unknown=open_unknown, quota=QUOTA)
+    return store.append(message or new_message(), open_unknown=open_unknown, quota=QUOTA).result()
 
 
 def start(store: ChatStore, chat_id: str = "c1", *, name: str | None = None, token: ClientToken | None = None):
-    return store.start_chat(chat_id=chat_id, customer_name=name, token=token, account=None)
+    return store.start_chat(chat_id=chat_id, customer_name=name, token=token, account=None).result()
 
 
 def texts(store: ChatStore, chat_id: str = "c1") -> list[str | None]:
@@ -130,7 +130,7 @@ def test_starting_an_open_chat_again_sets_the_name_only_where_there_was_none(sto
 
 def test_an_ended_chat_cannot_be_started(store: ChatStore) -> None:
     start(store)
-    store.end_chat("c1", ended_by="CUSTOMER")
+    store.end_chat("c1", ended_by="CUSTOMER").result()
     with pytest.raises(ChatEnded) as caught:
         start(store, token=new_token())
     assert caught.value.field == "CHATID"
@@ -142,7 +142,7 @@ def test_a_start_token_gives_the_chat_it_made_under_its_first_id_also_after_its_
     token = new_token(scope="account:")
     start(store, "c1", token=token)
     assert start(store, "c2", token=token).chat_id == "c1"
-    store.end_chat("c1", ended_by=None)
+    store.end_chat("c1", ended_by=None).result()
     assert start(store, "c3", token=token).status is ChatStatus.ENDED
     assert store.find_chat("c2") is None
 
@@ -169,16 +169,16 @@ def test_a_token_cannot_go_from_one_operation_to_the_other(store: ChatStore) -> 
 
 def test_ending_twice_is_the_same_as_once(store: ChatStore, clock: Clock) -> None:
     start(store)
-    first = store.end_chat("c1", ended_by="CUSTOMER")
+    first = store.end_chat("c1", ended_by="CUSTOMER").result()
     clock.now += timedelta(hours=1)
     assert first.status is ChatStatus.ENDED
-    assert store.end_chat("c1", ended_by="AGENT") == first
+    assert store.end_chat("c1", ended_by="AGENT").result() == first
     assert store.find_chat("c1") == first
 
 
 def test_ending_an_unknown_chat_is_refused(store: ChatStore) -> None:
     with pytest.raises(ChatNotFound):
-        store.end_chat("c1", ended_by=None)
+        store.end_chat("c1", ended_by=None).result()
     assert store.find_chat("c1") is None
 
 
@@ -245,7 +245,7 @@ def test_an_unknown_chat_is_opened_or_refused_as_told(store: ChatStore) -> None:
 
 def test_an_ended_chat_takes_nothing_but_can_be_read(store: ChatStore) -> None:
     send(store)
-    store.end_chat("c1", ended_by=None)
+    store.end_chat("c1", ended_by=None).result()
     for message in (new_message(), new_message(files=(new_file(),))):
         with pytest.raises(ChatEnded):
             send(store, message)
@@ -257,7 +257,7 @@ def test_sent_at_does_not_run_backwards_when_the_clock_does(store: ChatStore, cl
     first = send(store)
     clock.now -= timedelta(days=1)
     assert send(store).sent_at == first.sent_at
-    ended = store.end_chat("c1", ended_by=None)
+    ended = store.end_chat("c1", ended_by=None).result()
     assert ended.ended_at == first.sent_at
 
 
@@ -276,7 +276,7 @@ def test_sequences_have_no_gaps_under_sixteen_threads(store: ChatStore) -> None:
 
 def test_refused_messages_do_not_harm_their_neighbours(store: ChatStore) -> None:
     start(store, "ended")
-    store.end_chat("ended", ended_by=None)
+    store.end_chat("ended", ended_by=None).result()
 
     def work(number: int) -> str:
         refused = {
@@ -349,13 +349,13 @@ def test_a_repeated_token_gives_the_first_receipt_with_its_files_as_duplicate(st
 
 def test_a_token_works_after_the_end_of_its_chat(store: ChatStore) -> None:
     first = send(store, new_message(token=new_token()))
-    store.end_chat("c1", ended_by=None)
+    store.end_chat("c1", ended_by=None).result()
     assert send(store, new_message(token=new_token())).message_id == first.message_id
 
 
 def test_a_token_with_other_values_is_a_conflict_before_anything_else(store: ChatStore) -> None:
     send(store, new_message(token=new_token()))
-    store.end_chat("c1", ended_by=None)
+    store.end_chat("c1", ended_by=None).result()
     with pytest.raises(Conflict) as caught:
         send(store, new_message(token=new_token(fingerprint="f2")))
     assert caught.value.field == "clientToken"
@@ -507,7 +507,7 @@ def wait_in_thread(store: ChatStore, chat_id: str = "c1", after: int = 0, second
 def test_a_waiter_is_not_kept_where_there_is_news_already(store: ChatStore) -> None:
     send(store)
     start(store, "ended")
-    store.end_chat("ended", ended_by=None)
+    store.end_chat("ended", ended_by=None).result()
     begun = time.monotonic()
     store.wait_for_news("c1", after_sequence=0, timeout_seconds=60)
     store.wait_for_news("ended", after_sequence=0, timeout_seconds=60)
@@ -533,7 +533,7 @@ def test_waiters_are_woken_by_a_message_and_by_the_end_of_their_chat_alone(store
     if news == "message":
         send(store)
     else:
-        store.end_chat("c1", ended_by=None)
+        store.end_chat("c1", ended_by=None).result()
     for waiter in waiters:
         waiter.join(SOON)
         assert not waiter.is_alive()

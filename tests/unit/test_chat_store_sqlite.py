@@ -52,7 +52,7 @@ def send(chat_id="c1", text="x", token=None):
         message_id=str(uuid.uuid4()), chat_id=chat_id, sender=Sender.CUSTOMER, text=text, files=(), token=token,
         account=None,
     )
-    return store.append(message, open_unknown=True, quota=ChatQuota(max_files=1, max_bytes=1))
+    return store.append(message, open_unknown=True, quota=ChatQuota(max_files=1, max_bytes=1)).result()
 
 def say(*words):
     print(*words, flush=True)
@@ -110,7 +110,7 @@ def test_a_reopened_store_has_everything(opener: Opener, tmp_path: Path) -> None
     store = opener()
     file = new_file()
     receipt = send(store, new_message(files=(file,), token=new_token()))
-    chat = store.end_chat("c1", ended_by="CUSTOMER")
+    chat = store.end_chat("c1", ended_by="CUSTOMER").result()
     store.close()
     reopened = opener()
     assert reopened.find_chat("c1") == chat
@@ -262,7 +262,7 @@ def test_nothing_is_kept_of_tokens_that_are_free_again(opener: Opener, tmp_path:
     assert claims_in(tmp_path / "locks").held == 0
 
 
-@pytest.mark.parametrize("news", ["send()", "store.end_chat('c1', ended_by=None)"])
+@pytest.mark.parametrize("news", ["send()", "store.end_chat('c1', ended_by=None).result()"])
 def test_a_waiter_is_woken_by_another_process(opener: Opener, child: Child, news: str) -> None:
     store = opener()
     start(store, "c1")

@@ -11,7 +11,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.utils import send_file
 from werkzeug.wrappers import Response
 
-from webchat_soap.server.answers import AT_ONCE_BYTES, Answer, call
+from webchat_soap.server.answers import AT_ONCE_BYTES, Answer, Call
 from webchat_soap.server.requests import PublicFileWrapper
 
 GET = {"REQUEST_METHOD": "GET"}
@@ -37,6 +37,10 @@ def answering(pieces, *headers: tuple[str, str], status: str = "200 OK"):
         return pieces
 
     return application
+
+
+def call(application, environ) -> Answer:
+    return Call(application, environ).answer()
 
 
 def whole(answer: Answer) -> bytes:
@@ -164,3 +168,31 @@ def test_werkzeugs_files_and_ranges_come_in_our_blocks(tmp_path: Path, wanted, s
     assert answer.status == status
     assert len(answer.body) <= AT_ONCE_BYTES
     assert whole(answer) == content[first : first + size]
+
+
+class Promised:
+    """An answer that comes when it is told to, as a list or piece by piece."""
+
+    is_long = False
+
+    def __init__(self, start_response) -> None:
+        self._start_response = start_response
+        self.begun = False
+
+    def when_ready(self, callback) -> bool:
+        callback()
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        self._start_response("200 OK", [("Content-Type", "text/xml")])
+        yield b"late"
+
+
+def test_an_answer_that_is_not_there_yet_is_not_asked_for_before() -> None:
+    call = Call(lambda environ, start_response: Promised(start_response), GET)
+    assert isinstance(call.later, Promised)
+    assert not call.later.begun
+    answer = call.answer()
+    assert (answer.status, answer.body, answer.rest) == (200, b"late", None)
+    assert (b"content-length", b"4") in answer.fields

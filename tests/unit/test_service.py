@@ -99,10 +99,12 @@ class House:
         token: str | None = None,
     ) -> Any:
         request = SendRequest(chat_id=chat_id, text=text, file=file, client_token=token)
-        return self.service.send_message(caller(), request)
+        return self.service.send_message(caller(), request).result()
 
     def upload(self, chat_id: str = "c", *, file: FileDetails = PICTURE, token: str | None = None) -> Any:
-        return self.service.upload_file(caller(), UploadRequest(chat_id=chat_id, file=file, client_token=token))
+        return self.service.upload_file(
+            caller(), UploadRequest(chat_id=chat_id, file=file, client_token=token)
+        ).result()
 
     def stored(self) -> list[str]:
         return sorted(self.files.names())
@@ -117,7 +119,7 @@ def test_a_message_with_text_and_file_is_one_message(house: House) -> None:
     receipt = house.send(text="look", file=PICTURE)
     page = house.service.get_messages(
         caller(), ReadRequest(chat_id="c", after_sequence=0, max_messages=50, wait_seconds=0)
-    )
+    ).result()
     (message,) = page.messages
     assert (message.text, message.files) == ("look", receipt.files)
     assert house.stored() == [receipt.files[0].name]
@@ -132,7 +134,7 @@ def test_the_stored_name_is_day_uuid_and_the_proved_extension(house: House) -> N
 
 def test_upload_to_an_ended_chat_is_refused_before_downloading(house: House) -> None:
     house.send()
-    house.service.end_chat(caller(), "c")
+    house.service.end_chat(caller(), "c").result()
     with pytest.raises(ChatEnded):
         house.upload()
     assert house.intake.urls == []
@@ -172,7 +174,7 @@ class _EndsChatDuring(_Prepared):
     @contextmanager
     def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
         with super().fetch(details, deadline=deadline, max_bytes=max_bytes) as checked:
-            self._house.chats.end_chat("c", ended_by=None)
+            self._house.chats.end_chat("c", ended_by=None).result()
             yield checked
 
 
@@ -221,7 +223,7 @@ def test_a_download_is_bounded_by_the_room_that_the_chat_has_left(house: House) 
 
     service = ChatService(chats=house.chats, files=house.files, intake=Bounded({}), rules=house.rules)
     with pytest.raises(QuotaExceeded) as caught:
-        service.upload_file(caller(), UploadRequest(chat_id="c", file=PICTURE, client_token=None))
+        service.upload_file(caller(), UploadRequest(chat_id="c", file=PICTURE, client_token=None)).result()
     assert limits == [1000]
     assert (caught.value.field, caught.value.limit) == ("maxBytesPerChat", 1000)
 
@@ -240,7 +242,9 @@ def test_a_token_with_another_operation_or_other_values_is_a_conflict(house: Hou
         lambda: house.send(file=PICTURE, text=None, token="t"),
         lambda: house.send(token="t"),
         lambda: house.upload(token="t", file=FileDetails(url=PICTURE.url, original_name="b.png", declared_type=None)),
-        lambda: house.service.start_chat(caller(), StartRequest(chat_id="c", customer_name=None, client_token="t")),
+        lambda: house.service.start_chat(
+            caller(), StartRequest(chat_id="c", customer_name=None, client_token="t")
+        ).result(),
     ):
         with pytest.raises(Conflict):
             other()
@@ -252,7 +256,7 @@ def test_the_same_token_in_another_chat_is_another_token(house: House) -> None:
 
 
 def test_a_running_call_holds_its_token_until_the_deadline(house: House) -> None:
-    request = SendRequest(chat_id="c", text="x", file=None, client_token="t")
+    request = SendRequest(chat_id="c", text="x", file=PICTURE, client_token="t")
     tokens: list[Any] = []
 
     class Recording(FakeChatStore):
@@ -262,9 +266,9 @@ def test_a_running_call_holds_its_token_until_the_deadline(house: House) -> None
 
     chats = Recording()
     service = ChatService(chats=chats, files=house.files, intake=house.intake, rules=house.rules)
-    service.send_message(caller(), request)
+    service.send_message(caller(), request).result()
     with chats.claim(tokens[0], deadline=time.monotonic() + 5), pytest.raises(Busy):
-        service.send_message(caller(deadline=time.monotonic() + 0.05), request)
+        service.send_message(caller(deadline=time.monotonic() + 0.05), request).result()
 
 
 def test_a_link_of_our_own_is_a_new_name_over_the_same_bytes(house: House) -> None:
@@ -309,7 +313,7 @@ def test_a_full_waiting_room_answers_within_a_second_or_so(tmp_path: Path) -> No
     started = time.monotonic()
     page = house.service.get_messages(
         caller(), ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=30)
-    )
+    ).result()
     assert page.messages == ()
     assert 0.9 <= time.monotonic() - started < 10
 
@@ -319,14 +323,14 @@ def test_waiting_ends_with_the_calls_deadline(house: House) -> None:
     started = time.monotonic()
     house.service.get_messages(
         caller(deadline=started + 0.2), ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=30)
-    )
+    ).result()
     assert time.monotonic() - started < 10
 
 
 def test_start_chat_without_an_id_is_idempotent_by_its_token(house: House) -> None:
     start = StartRequest(chat_id=None, customer_name="Ali", client_token="t")
-    first = house.service.start_chat(caller(), start)
-    assert house.service.start_chat(caller(), start).chat_id == first.chat_id
-    assert house.service.start_chat(caller(account="other"), start).chat_id != first.chat_id
+    first = house.service.start_chat(caller(), start).result()
+    assert house.service.start_chat(caller(), start).result().chat_id == first.chat_id
+    assert house.service.start_chat(caller(account="other"), start).result().chat_id != first.chat_id
     with pytest.raises(Conflict):
-        house.service.start_chat(caller(), StartRequest(chat_id=None, customer_name="Veli", client_token="t"))
+        house.service.start_chat(caller(), StartRequest(chat_id=None, customer_name="Veli", client_token="t")).result()

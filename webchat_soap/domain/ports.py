@@ -17,17 +17,20 @@ from webchat_soap.domain.chat import (
     NewMessage,
 )
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
+from webchat_soap.domain.outcome import Outcome
 
 
 class ChatStore(Protocol):
     """Chats and messages, durable. Every method may be called from many threads at once.
+
+    What writes gives an Outcome: it is under way when the method returns, and durable when the outcome is there.
 
     Errors: Busy when the database does not answer in time (with retryAfterSeconds); everything else as told below.
     """
 
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
-    ) -> Chat:
+    ) -> Outcome[Chat]:
         """Open the chat, or return the open one (setting customerName where there was none).
 
         With a token that was used before: the chat it made, in whatever status, under the id it was made with (so the
@@ -38,11 +41,11 @@ class ChatStore(Protocol):
     def find_chat(self, chat_id: str) -> Chat | None:
         """The chat as it stands, or None."""
 
-    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
+    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Outcome[Chat]:
         """End the chat, once; ending it again changes nothing. ChatNotFound."""
 
-    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
-        """Append in one transaction and return after it is durable.
+    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> Outcome[MessageReceipt]:
+        """Append in one transaction.
 
         Checked inside the transaction, in this order: the token (the first receipt with duplicate=True, or Conflict),
         ChatNotFound (opens the chat where `open_unknown`), ChatEnded, QuotaExceeded (only for messages with files).

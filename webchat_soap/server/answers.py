@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
-from webchat_soap.server.options import Environ
+from webchat_soap.server.options import Environ, Later
 
 log = logging.getLogger(__name__)
 
@@ -87,28 +88,47 @@ class _Response:
         return self.written.append
 
 
-def call(application: Callable[..., Iterable[bytes]], environ: Environ) -> Answer:
-    """Run the application; 500 and a log entry when it raises. The iterable is closed unless `rest` is set."""
-    response = _Response()
-    iterable: Iterable[bytes] | None = None
-    close: Callable[[], object] | None = None
-    try:
-        iterable = application(environ, response)
-        close = getattr(iterable, "close", None)
-        answer = _gather(response, iterable, close, head=environ["REQUEST_METHOD"] == "HEAD")
-    except Exception:
-        log.exception("The application raised")
-        _close(close)
-        return internal_error()
-    if answer.rest is None:
-        _close(close)
-    return answer
+class Call:
+    """The application called for one request. Making it runs the application; nothing here raises what that raises."""
+
+    __slots__ = ("_environ", "_failed", "_iterable", "_response", "later")
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], environ: Environ) -> None:
+        self._environ = environ
+        self._response = _Response()
+        self._iterable: Iterable[bytes] = ()
+        self._failed = False
+        self.later: Later | None = None
+        """The answer is not there yet: `answer` is to be called when this says so, or in a thread that may wait."""
+        try:
+            self._iterable = application(environ, self._response)
+        except Exception:
+            log.exception("The application raised")
+            self._failed = True
+        else:
+            if hasattr(self._iterable, "when_ready"):
+                self.later = cast("Later", self._iterable)
+
+    def answer(self) -> Answer:
+        """What it answers; 500 and a log entry where it raises. The iterable is closed unless `rest` is set."""
+        if self._failed:
+            return internal_error()
+        close: Callable[[], object] | None = getattr(self._iterable, "close", None)
+        try:
+            answer = _gather(self._response, self._iterable, close, head=self._environ["REQUEST_METHOD"] == "HEAD")
+        except Exception:
+            log.exception("The application raised")
+            _close(close)
+            return internal_error()
+        if answer.rest is None:
+            _close(close)
+        return answer
 
 
 def _gather(
     response: _Response, iterable: Iterable[bytes], close: Callable[[], object] | None, *, head: bool
 ) -> Answer:
-    if isinstance(iterable, (list, tuple)):
+    if isinstance(iterable, (list, tuple)) or hasattr(iterable, "when_ready"):
         body, rest = b"".join(iterable), None
     else:
         rest = iter(iterable)

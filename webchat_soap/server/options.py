@@ -18,11 +18,27 @@ class ServeError(Exception):
     """The service cannot start. The message is one sentence that says why and what to do; nothing was left behind."""
 
 
+class Later(Protocol):
+    """An iterable of bytes (PEP 3333) that waits when it is iterated, and can call back instead."""
+
+    def when_ready(self, callback: Callable[[], object], /) -> bool:
+        """Call back, once, from any thread and perhaps at once, when iterating will not wait; False, and it is never
+        called, when only iterating gets it done."""
+
+    @property
+    def is_long(self) -> bool:
+        """Of one that only iterating gets done: whether that waits for others rather than for the disk."""
+
+
 class Application(Protocol):
     """A WSGI callable that a process can also wind down. Called from many threads at once."""
 
     def __call__(self, environ: Environ, start_response: StartResponse, /) -> Iterable[bytes]:
         """PEP 3333. `wsgi.input` holds the whole body already."""
+
+    def only_computes(self, environ: Environ, /) -> bool:
+        """Whether this call neither waits nor reads from a disk before it returns, so that no thread is needed for it:
+        it returns its whole answer as a list, or a Later."""
 
     def wake_all(self) -> None:
         """Let every waiting call go and let no new one wait: the process is stopping. Idempotent."""

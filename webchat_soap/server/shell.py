@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from webchat_soap.server.answers import Answer, call, plain
+from webchat_soap.server.answers import Answer, Call, plain
 from webchat_soap.server.engine import Arrival, Future
 from webchat_soap.server.options import Application, Environ
 from webchat_soap.server.requests import Refused, base_environ, body_length, read_head, set_body
@@ -32,8 +32,9 @@ class Limits:
     max_held_bytes: int = 128 * 1024 * 1024
     """All bodies together that are not yet in the application; beyond it 503."""
     max_threads: int = 640
-    """64 uploads, 500 waiting GetMessages, and room for text."""
+    """64 uploads, 500 waiting GetMessages, and some that are told Busy or wait a second because these are all taken."""
     max_in_line: int = 2000
+    """Calls that read from the disk; those that wait for others never stand in line."""
     linger_seconds: float = 2.0
     """How long the rest of a refused body is read and dropped, so that the client reads the refusal and not a reset."""
 
@@ -50,7 +51,10 @@ class Shell:
         self.application = application
         self.limits = limits
         self.base = base_environ(many_processes=many_processes)
-        self.threads = Threads(most=limits.max_threads, most_in_line=limits.max_in_line)
+        self.threads = Threads(few=1, most=limits.max_threads, most_in_line=limits.max_in_line)
+        """For what reads from the disk or only computes."""
+        self.long_threads = Threads(few=limits.max_threads, most=limits.max_threads, most_in_line=0)
+        """For what waits for others."""
         self.held = Held()
         self.deadlines = Deadlines()
 
@@ -128,6 +132,7 @@ class _Exchange:
     __slots__ = (
         "_answer",
         "_arrival",
+        "_call",
         "_environ",
         "_future",
         "_gone",
@@ -149,6 +154,7 @@ class _Exchange:
         self._future: Future | None = None
         self._late = False
         self._lingers = False
+        self._call: Call | None = None
         self._answer: Answer | None = None
         self._gone = False
 
@@ -243,11 +249,24 @@ class _Exchange:
 
     def _enter(self, body: bytes) -> None:
         set_body(self._environ, body)
+        shell = self._shell
         try:
-            self._shell.threads.run(self._run)
+            if not shell.application.only_computes(self._environ):
+                shell.threads.run(self._run)
+                return
+            # Here, on the engine's thread: handing it to another one and back costs more than all it does.
+            self._let_go()
+            self._call = call = Call(shell.application, self._environ)
+            if call.later is None:
+                self._finish()
+            elif not call.later.when_ready(self._ready):
+                (shell.long_threads if call.later.is_long else shell.threads).run(self._finish)
         except NoRoom:
             self._let_go()
             self._refuse(_too_busy("thread"))
+
+    def _ready(self) -> None:
+        self._shell.threads.run_later(self._finish)
 
     def _refuse(self, refused: Refused) -> None:
         # The application never sees this request, so its log line is written here.
@@ -287,7 +306,18 @@ class _Exchange:
         """In a thread: the call, and the answer where it is there as a whole."""
         self._let_go()
         try:
-            answer = call(self._shell.application, self._environ)
+            self._call = Call(self._shell.application, self._environ)
+        except BaseException:
+            self._arrival.done()
+            raise
+        self._finish()
+
+    def _finish(self) -> None:
+        """The answer, where it is there as a whole."""
+        call, self._call = self._call, None
+        assert call is not None
+        try:
+            answer = call.answer()
             self._send_start(answer)
             if answer.rest is None:
                 self._send(answer.body)

@@ -63,7 +63,8 @@ def _stop(options: ServeOptions, application: Application, engine: Engine, shell
     if engine.wait(options.shutdown_seconds):
         application.close()
         return
-    log.warning("%d calls were not finished %g s after SIGTERM", shell.threads.busy, options.shutdown_seconds)
+    busy = shell.threads.busy + shell.long_threads.busy
+    log.warning("%d calls were not finished %g s after SIGTERM", busy, options.shutdown_seconds)
     closing = threading.Thread(target=application.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)

@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.details import is_chat_id
 from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
+from webchat_soap.domain.outcome import Outcome
 from webchat_soap.soap import compression
 from webchat_soap.soap.envelope import Envelope, UnknownCharset, to_utf8
 from webchat_soap.soap.faults import EnvelopeFault, status_of, write_fault
@@ -56,6 +57,45 @@ class _LogLine:
     answer_bytes: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
+class _Call:
+    """A request from its head to its answer."""
+
+    start_response: StartResponse
+    takes_gzip: str
+    caller: Caller
+    envelope: Envelope
+    line: _LogLine
+    ctx: Any = None
+
+
+class Later:
+    """The answer to a call that is under way, as WSGI wants it: iterating waits for it and then starts the response.
+
+    A server that need not wait asks `when_ready` first. `is_long` says of a call that is not under way whether it will
+    wait for others, the network or a customer, rather than only for the disk.
+    """
+
+    __slots__ = ("_call", "_endpoint", "_outcome")
+
+    def __init__(self, endpoint: SoapEndpoint, call: _Call, outcome: Outcome[Any]) -> None:
+        self._endpoint = endpoint
+        self._call = call
+        self._outcome = outcome
+
+    def when_ready(self, callback: Callable[[], object]) -> bool:
+        """Call back, once and from any thread, when iterating will not wait; False when only iterating gets it done."""
+        return self._outcome.when_done(callback)
+
+    @property
+    def is_long(self) -> bool:
+        return self._outcome.is_long
+
+    def __iter__(self) -> Iterator[bytes]:
+        # Not at once: PEP 3333 leaves the application until the first piece to start the response.
+        yield from self._endpoint.finish(self._call, self._outcome)
+
+
 class SoapEndpoint:
     """Answers every POST to the service's address. One object serves all threads."""
 
@@ -82,9 +122,9 @@ class SoapEndpoint:
         own_base_urls: tuple[str, ...],
         account: str | None = None,
     ) -> Iterable[bytes]:
-        """Answer one POST. Never raises: whatever is unforeseen becomes Internal, with the trace in the log alone."""
+        """Answer one POST, or begin to and give a Later. Never waits for anything but the body, and never raises:
+        whatever is unforeseen becomes Internal, with the trace in the log alone."""
         started = time.monotonic()
-        line = _LogLine(started)
         caller = Caller(
             account=account,
             request_id=secrets.token_hex(8),
@@ -92,55 +132,82 @@ class SoapEndpoint:
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
         )
-        more: tuple[tuple[str, str], ...] = ()
+        call = _Call(
+            start_response=start_response,
+            takes_gzip=environ.get("HTTP_ACCEPT_ENCODING", ""),
+            caller=caller,
+            envelope=Envelope(version=guess_version(environ.get("CONTENT_TYPE", ""))),
+            line=_LogLine(started),
+        )
         try:
-            status, media_type, answer = self._answer(environ, caller, line)
+            return Later(self, call, self._begin(environ, call))
         except _Plain as refusal:
-            line.code, more = str(refusal.status), refusal.headers
-            status, media_type, answer = refusal.status, "text/plain; charset=utf-8", f"{refusal.sentence}\n".encode()
+            call.line.code = str(refusal.status)
+            sentence = f"{refusal.sentence}\n".encode()
+            return self._send(call, refusal.status, "text/plain; charset=utf-8", sentence, *refusal.headers)
+        except Exception as error:
+            return self._send_fault(call, error)
+
+    def _begin(self, environ: WSGIEnvironment, call: _Call) -> Outcome[Any]:
+        line = call.line
+        body = self._read(environ)
+        line.request_bytes = len(body)
+        try:
+            package = unpack(body, environ.get("CONTENT_TYPE", ""))
+            call.envelope.version = package.hint
+            body = to_utf8(package.body, package.charset, self._transport.bounds)
+        except (UnsupportedMedia, UnknownCharset) as refusal:
+            raise _Plain(415, str(refusal)) from None
+        ctx = call.ctx = self._transport.new_call(body, hint=package.hint, caller=call.caller)
+        call.envelope = ctx.in_document
+        self._transport.read(ctx)
+        line.operation, line.version = ctx.descriptor.name, call.envelope.version.name
+        self._check_action(environ, package.action, call.envelope.version, line.operation)
+        line.chat_id = _chat_id_of(ctx)
+        return self._transport.call(ctx)
+
+    def finish(self, call: _Call, outcome: Outcome[Any]) -> list[bytes]:
+        """Wait for what the call comes to, and answer it."""
+        try:
+            result = outcome.result()
+            answer = self._transport.write(call.ctx, result)
+            # SendMessage may have it in its JSON, and StartChat makes one.
+            call.line.chat_id = getattr(result, "chat_id", call.line.chat_id)
+        except Exception as error:
+            return self._send_fault(call, error)
+        return self._send(call, 200, call.envelope.version.media_type, answer)
+
+    def _send_fault(self, call: _Call, error: Exception) -> list[bytes]:
+        if not isinstance(error, (WebchatError, EnvelopeFault)):
+            log.error("unforeseen in request %s", call.caller.request_id, exc_info=error)
+            error = Internal()
+        version = call.envelope.version
+        line = call.line
+        line.code, line.version = error.code, version.name
+        blocks = ""
+        addressing = call.envelope.addressing
+        if addressing is not None:
+            operation = None if line.operation == "-" else line.operation
+            blocks = addressing.answer_blocks(addressing.fault_action(operation))
+        fault = write_fault(error, version=version, request_id=call.caller.request_id, header_blocks=blocks)
+        status = status_of(error, version=version, soap12_sender_status=self._soap12_sender_status)
+        return self._send(call, status, version.media_type, fault)
+
+    def _send(self, call: _Call, status: int, media_type: str, answer: bytes, *more: tuple[str, str]) -> list[bytes]:
         headers = [
             ("Content-Type", media_type),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             *more,
         ]
-        if len(answer) >= compression.MIN_BYTES and compression.takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        if len(answer) >= compression.MIN_BYTES and compression.takes_gzip(call.takes_gzip):
             answer = compression.pack(answer)
             headers.append(("Content-Encoding", "gzip"))
         headers.append(("Content-Length", str(len(answer))))
-        line.answer_bytes = len(answer)
-        self._log(line, caller, status)
-        start_response(_STATUS_LINES[status], headers)
+        call.line.answer_bytes = len(answer)
+        self._log(call.line, call.caller, status)
+        call.start_response(_STATUS_LINES[status], headers)
         return [answer]
-
-    def _answer(self, environ: WSGIEnvironment, caller: Caller, line: _LogLine) -> tuple[int, str, bytes]:
-        body = self._read(environ)
-        line.request_bytes = len(body)
-        envelope = Envelope(version=guess_version(environ.get("CONTENT_TYPE", "")))
-        try:
-            try:
-                package = unpack(body, environ.get("CONTENT_TYPE", ""))
-                envelope.version = package.hint
-                body = to_utf8(package.body, package.charset, self._transport.bounds)
-            except (UnsupportedMedia, UnknownCharset) as refusal:
-                raise _Plain(415, str(refusal)) from None
-            ctx = self._transport.new_call(body, hint=package.hint, caller=caller)
-            envelope = ctx.in_document
-            self._transport.read(ctx)
-            line.operation, line.version = ctx.descriptor.name, envelope.version.name
-            self._check_action(environ, package.action, envelope.version, line.operation)
-            line.chat_id = _chat_id_of(ctx)
-            answer = self._transport.call(ctx)
-            # SendMessage may have it in its JSON, and StartChat makes one.
-            line.chat_id = getattr(ctx.out_object[0], "chat_id", line.chat_id)
-        except (WebchatError, EnvelopeFault) as error:
-            return self._fault(error, envelope, caller, line)
-        except _Plain:
-            raise
-        except Exception:
-            log.exception("unforeseen in request %s", caller.request_id)
-            return self._fault(Internal(), envelope, caller, line)
-        return 200, envelope.version.media_type, answer
 
     def _read(self, environ: WSGIEnvironment) -> bytes:
         encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
@@ -192,22 +259,6 @@ class SoapEndpoint:
                 f"SOAPAction names {named}, but the Body holds {operation}; send the matching one or none.",
                 field="SOAPAction",
             )
-
-    def _fault(
-        self, error: WebchatError | EnvelopeFault, envelope: Envelope, caller: Caller, line: _LogLine
-    ) -> tuple[int, str, bytes]:
-        version = envelope.version
-        line.code, line.version = error.code, version.name
-        blocks = ""
-        if envelope.addressing is not None:
-            operation = None if line.operation == "-" else line.operation
-            blocks = envelope.addressing.answer_blocks(envelope.addressing.fault_action(operation))
-        fault = write_fault(error, version=version, request_id=caller.request_id, header_blocks=blocks)
-        return (
-            status_of(error, version=version, soap12_sender_status=self._soap12_sender_status),
-            version.media_type,
-            fault,
-        )
 
     def _log(self, line: _LogLine, caller: Caller, status: int) -> None:
         if log.isEnabledFor(logging.INFO):

@@ -17,6 +17,7 @@ from spyne.server import ServerBase
 
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.errors import InvalidRequest
+from webchat_soap.domain.outcome import Outcome
 from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
 from webchat_soap.soap.addressing import response_action
@@ -142,7 +143,7 @@ class WebchatTransport(ServerBase):
         return names
 
     def new_call(self, body: bytes, *, hint: SoapVersion, caller: Caller) -> CallContext:
-        """The context of a call, to be given to `read` and then to `call`. `body` is UTF-8."""
+        """The context of a call, to be given to `read`, `call` and then `write`. `body` is UTF-8."""
         return CallContext(self, body=body, hint=hint, caller=caller)
 
     def read(self, ctx: CallContext) -> None:
@@ -163,10 +164,15 @@ class WebchatTransport(ServerBase):
             # The tree is read; nothing below sees it.
             ctx.in_body_doc = ctx.in_document.operation = None
 
-    def call(self, ctx: CallContext) -> bytes:
-        """Run the operation and write its answer. Raises whatever the use case raises."""
+    def call(self, ctx: CallContext) -> Outcome[Any]:
+        """Begin the operation. Raises whatever the use case raises at once."""
         # Not process_request: it would turn every exception into a Fault of Spyne's with the exception's own words.
-        ctx.out_object = [self.app.call_wrapper(ctx)]
+        outcome: Outcome[Any] = self.app.call_wrapper(ctx)
+        return outcome
+
+    def write(self, ctx: CallContext, result: Any) -> bytes:
+        """The answer to a call that came to `result`."""
+        ctx.out_object = [result]
         protocol = self.app.out_protocol
         protocol.serialize(ctx, protocol.RESPONSE)
         protocol.create_out_string(ctx)

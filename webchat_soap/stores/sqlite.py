@@ -26,6 +26,7 @@ from webchat_soap.domain.chat import (
     chat_not_found,
 )
 from webchat_soap.domain.file import StoredFile
+from webchat_soap.domain.outcome import Outcome
 from webchat_soap.stores import refusals
 from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.database import Database, UnusableDatabaseError
@@ -84,18 +85,18 @@ class SqliteChatStore:
 
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
-    ) -> Chat:
-        return self._writer.submit(
+    ) -> Outcome[Chat]:
+        return self._writer.begin(
             lambda transaction: transaction.start_chat(
                 chat_id=chat_id, customer_name=customer_name, token=token, account=account
             )
         )
 
-    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
-        return self._writer.submit(lambda transaction: transaction.end_chat(chat_id, ended_by=ended_by))
+    def end_chat(self, chat_id: str, *, ended_by: str | None) -> Outcome[Chat]:
+        return self._writer.begin(lambda transaction: transaction.end_chat(chat_id, ended_by=ended_by))
 
-    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
-        return self._writer.submit(
+    def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> Outcome[MessageReceipt]:
+        return self._writer.begin(
             lambda transaction: transaction.append(message, open_unknown=open_unknown, quota=quota)
         )
 
@@ -160,7 +161,7 @@ class SqliteChatStore:
     def ping(self) -> None:
         """An empty turn of the writer, which also tells when another program holds the database's lock, and a read."""
         # The turn first: it ends in time whatever holds the database, where a read would wait its full patience.
-        self._writer.submit(lambda transaction: None, patience_seconds=PING_SECONDS)
+        self._writer.begin(lambda transaction: None, patience_seconds=PING_SECONDS).result()
         self._read(lambda cursor: cursor.execute(self._sql.select_nothing).fetchone())
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.statements import Statements
 from webchat_soap.stores.transaction import Transaction
 from webchat_soap.stores.turn import Turn
+from webchat_soap.stores.write import Patience, Write
 
 MAX_BATCH: Final = 128
 """Commands per commit. More would save nothing on the fsync (1 µs each) and hold other processes' turns longer."""
@@ -29,19 +30,6 @@ MAX_BATCH: Final = 128
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class _Request:
-    __slots__ = ("answered", "command", "error", "result", "taken")
-
-    def __init__(self, command: Callable[[Transaction], Any]) -> None:
-        self.command = command
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.answered = threading.Lock()
-        self.answered.acquire()
-        # Whoever acquires this first decides: the writer takes the request, or the caller takes it back.
-        self.taken = threading.Lock()
 
 
 class GroupWriter:
@@ -66,39 +54,28 @@ class GroupWriter:
         self._now = now
         self._announce = announce
         self._patience_seconds = patience_seconds
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._patience = Patience(patience_seconds)
+        self._queue: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._last_one_seen = False
         self._connection: sqlite3.Connection | None = None
 
-    def submit(self, command: Callable[[Transaction], T], *, patience_seconds: float | None = None) -> T:
-        """Run the command in a transaction and return its result after the commit is on disk.
+    def begin(self, command: Callable[[Transaction], T], *, patience_seconds: float | None = None) -> Write[T]:
+        """Have the command run in the next transaction. Its patience is the writer's own when None, and never more.
 
-        Raises what the command raises (its writes are undone), or Busy when there was no commit. The patience (the
-        writer's own when None) bounds the wait for the turn; once the command is in a transaction the caller waits for
-        its outcome, since only that tells whether it is stored.
+        Raises Busy when the writer is closed, or no thread can be had for it.
         """
-        request = _Request(command)
+        patience = self._patience_seconds if patience_seconds is None else min(patience_seconds, self._patience_seconds)
+        request = Write(command, patience_seconds=patience, watch=self._patience.watch)
         with self._gate:
             if self._closed:
                 raise refusals.stopping()
             if self._thread is None:
                 self._start()
             self._queue.put(request)
-        patience = self._patience_seconds if patience_seconds is None else min(patience_seconds, self._patience_seconds)
-        if not request.answered.acquire(timeout=patience):
-            if request.taken.acquire(blocking=False):
-                raise refusals.busy() from TimeoutError("the turn to write did not come; another program may hold it")
-            request.answered.acquire()
-        if request.error is not None:
-            try:
-                raise request.error
-            finally:
-                del request  # the error's traceback would hold on to the request, and the request to the error
-        result: T = request.result
-        return result
+        return request
 
     @property
     def waiting(self) -> int:
@@ -115,6 +92,7 @@ class GroupWriter:
         if thread is not None:
             # As long as the slowest honest turn may take; a thread that hangs in a dead disk is left behind.
             thread.join(2 * self._patience_seconds + 5)
+        self._patience.close()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="chat-store-writer", daemon=True)
@@ -129,7 +107,7 @@ class GroupWriter:
             first = self._queue.get()
             if first is None:
                 break
-            batch: list[_Request] = []
+            batch: list[Write[Any]] = []
             moved: Mapping[str, tuple[int, bool]] = {}
             try:
                 moved = self._commit(first, batch)
@@ -143,14 +121,14 @@ class GroupWriter:
                 self._let_go()
                 self._fail(first, batch, Internal, error)
             for request in batch:
-                request.answered.release()
+                request.answer()
             try:
                 self._announce(moved)
             except Exception:  # what is stored is answered; who waits for it has a timeout
                 _LOG.exception("nobody was told of %d chats that moved", len(moved))
         self._let_go()
 
-    def _commit(self, first: _Request, batch: list[_Request]) -> Mapping[str, tuple[int, bool]]:
+    def _commit(self, first: Write[Any], batch: list[Write[Any]]) -> Mapping[str, tuple[int, bool]]:
         if self._connection is None:
             self._connection = self._database.connect()  # before the turn: making the schema takes it too
         self._turn.take()
@@ -170,7 +148,7 @@ class GroupWriter:
             self._turn.give_back()
 
     def _run_all(
-        self, batch: list[_Request], cursor: sqlite3.Cursor, *, guarded: bool
+        self, batch: list[Write[Any]], cursor: sqlite3.Cursor, *, guarded: bool
     ) -> Mapping[str, tuple[int, bool]] | None:
         """Run every command of the batch. A failed one must leave nothing: `guarded` gives each a savepoint for that.
 
@@ -180,12 +158,12 @@ class GroupWriter:
         """
         transaction = Transaction(cursor=cursor, statements=self._statements, now=self._now())
         for request in batch:
-            request.result = request.error = None
+            request.value = request.error = None
             changes = cursor.connection.total_changes
             if guarded:
                 cursor.execute("SAVEPOINT command")
             try:
-                request.result = request.command(transaction)
+                request.value = request.command(transaction)
             except WebchatError as refusal:
                 request.error = refusal
             except sqlite3.OperationalError:
@@ -203,7 +181,7 @@ class GroupWriter:
                 cursor.execute("RELEASE command")
         return transaction.moved
 
-    def _gather(self, first: _Request | None, batch: list[_Request], at_most: int) -> None:
+    def _gather(self, first: Write[Any] | None, batch: list[Write[Any]], at_most: int) -> None:
         request = first
         while True:
             if request is not None and request.taken.acquire(blocking=False):
@@ -219,13 +197,13 @@ class GroupWriter:
                 return
 
     def _fail(
-        self, first: _Request, batch: list[_Request], refusal: Callable[[], WebchatError], cause: BaseException
+        self, first: Write[Any], batch: list[Write[Any]], refusal: Callable[[], WebchatError], cause: BaseException
     ) -> None:
         """A refusal for all who wait, also for those not taken yet: they would only wait for the same."""
         if not batch:
             self._gather(first, batch, self._queue.qsize() + 1)
         for request in batch:
-            request.result = None
+            request.value = None
             request.error = refusal()
             request.error.__cause__ = cause
 
