@@ -44,6 +44,22 @@ class _Plain(Exception):
         self.sentence = sentence
 
 
+class _RequestRecord(logging.LogRecord):
+    """A record of what a line for a call needs, and what handlers ask of any.
+
+    The stock one asks for thread, process and line of code, which costs as much as all the rest of logging.
+    """
+
+    def __init__(self, operation: str, fields: dict[str, Any]) -> None:
+        self.__dict__.update(_EMPTY_RECORD)
+        self.msg = operation
+        self.created = time.time()
+        self.fields = fields
+
+
+_EMPTY_RECORD = vars(logging.LogRecord(log.name, logging.INFO, "", 0, "", (), None))
+
+
 @dataclass(slots=True)
 class _LogLine:
     """What the log line of a request says; never bodies, secrets or given file names."""
@@ -274,10 +290,7 @@ class SoapEndpoint:
                 "status": status,
                 "request_id": caller.request_id,
             }
-            # Made by hand: looking for the caller's line of code costs as much as the rest of the record.
-            record = logging.LogRecord(log.name, logging.INFO, "", 0, line.operation, (), None)
-            record.fields = fields
-            log.handle(record)
+            log.handle(_RequestRecord(line.operation, fields))
 
 
 def _chat_id_of(ctx: Any) -> str:
