@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -15,10 +16,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.fakes import FakeChatStore
 from tests.unit.test_chat_store import (
+    QUOTA,
     SOON,
     eventually,
     new_file,
@@ -30,12 +34,15 @@ from tests.unit.test_chat_store import (
     try_to_claim,
     wait_in_thread,
 )
-from webchat_soap.domain.chat import ChatUsage
-from webchat_soap.domain.errors import Busy, Internal
+from webchat_soap.domain.chat import Chat, ChatUsage, ClientToken
+from webchat_soap.domain.errors import Busy, Internal, WebchatError
+from webchat_soap.domain.outcome import Outcome
+from webchat_soap.domain.ports import ChatStore
 from webchat_soap.stores import UnusableDatabaseError, open_chat_store, sqlite_url
 from webchat_soap.stores.claims import claims_in
 from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
 from webchat_soap.stores.sqlite import SqliteChatStore
+from webchat_soap.stores.turn import Turn
 
 Opener = Callable[..., SqliteChatStore]
 Child = Callable[[str], subprocess.Popen[str]]
@@ -692,3 +699,56 @@ def _succeeds(call: Callable[[], object]) -> bool:
     except Busy:
         return False
     return True
+
+
+def outcome_of(outcome: Outcome[Any]) -> Any:
+    """What can be compared between two stores: all but ids and times."""
+    try:
+        result = outcome.result()
+    except WebchatError as refusal:
+        return refusal.code
+    if isinstance(result, Chat):
+        return result.chat_id, result.status, result.last_sequence, result.customer_name
+    return result.chat_id, result.sequence, result.duplicate, len(result.files)
+
+
+def random_command(rng: random.Random) -> Callable[[ChatStore], Outcome[Any]]:
+    chat_id = f"c{rng.randrange(4)}"
+    token = ClientToken(scope=f"chat:{chat_id}", token=f"ş{rng.randrange(9)}", fingerprint=f"f{rng.randrange(2)}")
+    given = token if rng.random() < 0.4 else None
+    match rng.randrange(10):
+        case 0:
+            return lambda store: store.start_chat(chat_id=chat_id, customer_name="Ali", token=given, account=None)
+        case 1 if rng.random() < 0.3:
+            return lambda store: store.end_chat(chat_id, ended_by=None)
+        case 2:
+            files = (new_file(rng.randrange(1, 400)),)
+            message = new_message(chat_id, None, files=files, token=given)
+        case _:
+            message = new_message(chat_id, "a 🙂 'text'", token=given)
+    open_unknown = rng.random() < 0.8
+    return lambda store: store.append(message, open_unknown=open_unknown, quota=QUOTA)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_commands_that_share_a_commit_come_to_the_same_as_one_by_one(opener: Opener, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    store = opener()
+    one_by_one = FakeChatStore()
+    turn = Turn(tmp_path / "locks" / "writer.lock")
+    store.ping()
+    for _ in range(40):
+        commands = [random_command(rng) for _ in range(rng.choice([1, 2, 5, 70]))]
+        turn.take()  # so that all of them wait for the same one
+        begun = [command(store) for command in commands]
+        turn.give_back()
+        assert [outcome_of(each) for each in begun] == [outcome_of(command(one_by_one)) for command in commands]
+    for chat_id in ("c0", "c1", "c2", "c3"):
+        pages = [each.read_messages(chat_id, after_sequence=0, max_messages=10_000) for each in (store, one_by_one)]
+        seen = [
+            [(message.sequence, message.text, message.message_id, message.files) for message in page.messages]
+            for page in pages
+        ]
+        assert seen[0] == seen[1]
+        assert store.usage(chat_id) == one_by_one.usage(chat_id)
+    turn.close()

@@ -33,7 +33,7 @@ from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
 from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
-from webchat_soap.stores.transaction import read_receipt
+from webchat_soap.stores.transaction import Append, read_receipt
 from webchat_soap.stores.turn import Turn
 from webchat_soap.stores.writer import GroupWriter
 
@@ -96,9 +96,7 @@ class SqliteChatStore:
         return self._writer.begin(lambda transaction: transaction.end_chat(chat_id, ended_by=ended_by))
 
     def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> Outcome[MessageReceipt]:
-        return self._writer.begin(
-            lambda transaction: transaction.append(message, open_unknown=open_unknown, quota=quota)
-        )
+        return self._writer.begin(Append(message, open_unknown, quota))
 
     def claim(self, token: ClientToken, *, deadline: float) -> AbstractContextManager[None]:
         try:

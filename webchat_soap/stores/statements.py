@@ -7,9 +7,10 @@ All columns are whole numbers and text, so nothing is lost by going round Core's
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Dialect, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Dialect, bindparam, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.sql import ClauseElement
 
 from webchat_soap.stores.schema import CHATS, FILES, IDENTITY, MESSAGES, TOKENS
@@ -75,20 +76,19 @@ class Statements:
             .where(is_the_chat, is_open)
             .values(status=literal_column("'ENDED'"), ended_at=not_before_the_last, ended_by=bindparam("by")),
         )
-        # One statement proves that the chat is open, gives the next sequence, and keeps sentAt from running backwards.
-        self.advance_chat = compiled(
-            "now files bytes the_id",
+        # Lists of numbers in JSON: chat_key, last_sequence, last_sent_at, file_count, file_bytes.
+        counters = func.json_each(bindparam("counters")).table_valued("value", name="counters")
+        counter = [func.json_extract(counters.c.value, literal_column(f"'$[{place}]'")) for place in range(5)]
+        self.update_counters = compiled(
+            "counters",
             update(CHATS)
-            .where(is_the_chat, is_open)
-            .values(
-                last_sequence=CHATS.c.last_sequence + literal_column("1"),
-                last_sent_at=not_before_the_last,
-                file_count=CHATS.c.file_count + bindparam("files"),
-                file_bytes=CHATS.c.file_bytes + bindparam("bytes"),
-            )
-            .returning(CHATS.c.chat_key, CHATS.c.last_sequence, CHATS.c.last_sent_at),
+            .where(CHATS.c.chat_key == counter[0])
+            .values(last_sequence=counter[1], last_sent_at=counter[2], file_count=counter[3], file_bytes=counter[4]),
         )
-        self.insert_message = compiled(" ".join(MESSAGES.c.keys()), insert(MESSAGES))
+        one_message = compiled(" ".join(MESSAGES.c.keys()), insert(MESSAGES))
+        values = one_message[one_message.index("VALUES ") + len("VALUES ") :]
+        self.insert_messages = lru_cache(maxsize=None)(lambda rows: one_message + f", {values}" * (rows - 1))
+        """The statement for so many rows."""
         self.insert_file = compiled(" ".join(FILES.c.keys()), insert(FILES))
         self.insert_token = compiled(" ".join(TOKENS.c.keys()), insert(TOKENS))
 
@@ -104,6 +104,36 @@ class Statements:
         self.select_states = compiled(
             "chat_ids",
             select(CHATS.c.chat_id, CHATS.c.last_sequence, CHATS.c.status).where(CHATS.c.chat_id.in_(waited_for)),
+        )
+        # One row of JSON: a row of its own for each chat would let the interpreter's lock go as often.
+        asked = func.json_each(bindparam("chat_ids")).table_valued("value", name="asked")
+        self.select_chat_states = compiled(
+            "chat_ids",
+            select(
+                func.json_group_array(
+                    func.json_array(
+                        CHATS.c.chat_id,
+                        CHATS.c.chat_key,
+                        CHATS.c.status,
+                        CHATS.c.last_sequence,
+                        CHATS.c.last_sent_at,
+                        CHATS.c.file_count,
+                        CHATS.c.file_bytes,
+                    )
+                )
+            ).where(CHATS.c.chat_id.in_(select(asked.c.value))),
+        )
+        named = func.json_each(bindparam("tokens")).table_valued("value", name="named")
+        self.select_used_tokens = compiled(
+            "tokens",
+            select(func.json_group_array(func.json_array(TOKENS.c.scope, TOKENS.c.token))).where(
+                tuple_(TOKENS.c.scope, TOKENS.c.token).in_(
+                    select(
+                        func.json_extract(named.c.value, literal_column("'$[0]'")),
+                        func.json_extract(named.c.value, literal_column("'$[1]'")),
+                    )
+                )
+            ),
         )
         self.select_token = compiled(
             "scope token",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
 
 from webchat_soap.domain.chat import (
     Chat,
@@ -24,50 +29,107 @@ OPEN = ChatStatus.OPEN.value
 ENDED = ChatStatus.ENDED.value
 
 
-class Transaction:
-    """An open write transaction. Every method either does the whole of what it says or raises a refusal; the writer
-    rolls a refused one back to its savepoint. `moved` holds the chats that got a message or an end: (lastSequence,
-    whether open)."""
+_MESSAGES_AT_ONCE: Final = 64
+"""Rows of one INSERT. Smaller powers of two make up the rest, so that few statements are ever compiled."""
 
-    __slots__ = ("_cursor", "_sql", "moved", "now")
+
+@dataclass(slots=True)
+class _ChatState:
+    """A chat's row as it will be when the transaction ends."""
+
+    chat_key: int
+    is_open: bool
+    last_sequence: int
+    last_sent_at: int
+    file_count: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """The command of ChatStore.append. It has a name so that the transaction can foresee what a batch will ask for."""
+
+    message: NewMessage
+    open_unknown: bool
+    quota: ChatQuota
+
+    def __call__(self, transaction: Transaction) -> MessageReceipt:
+        return transaction.append(self.message, open_unknown=self.open_unknown, quota=self.quota)
+
+
+class Transaction:
+    """An open write transaction. Every method either does the whole of what it says or raises a refusal. `moved` holds
+    the chats that got a message or an end: (lastSequence, whether open).
+
+    Appended messages are gathered and written by `write_out`: each statement lets the interpreter's lock go and must
+    get it back among all who compute, so that three of them for each message were the slowest part of a busy service.
+    """
+
+    __slots__ = ("_changed", "_chats", "_cursor", "_files", "_messages", "_sql", "_tokens", "_used", "moved", "now")
 
     def __init__(self, *, cursor: sqlite3.Cursor, statements: Statements, now: int) -> None:
         self._cursor = cursor
         self._sql = statements
         self.now = now
         self.moved: dict[str, tuple[int, bool]] = {}
+        self._chats: dict[str, _ChatState | None] = {}
+        self._used: dict[tuple[str, str], bool] = {}
+        self._changed: dict[str, _ChatState] = {}
+        self._messages: list[tuple[object, ...]] = []
+        self._files: list[tuple[object, ...]] = []
+        self._tokens: list[tuple[object, ...]] = []
+
+    def foresee(self, messages: Sequence[NewMessage]) -> None:
+        """Read in two statements what appending these will ask for one by one."""
+        chat_ids = {message.chat_id for message in messages} - self._chats.keys()
+        if chat_ids:
+            self._chats.update(dict.fromkeys(chat_ids))
+            (found,) = self._cursor.execute(self._sql.select_chat_states, (json.dumps(list(chat_ids)),)).fetchone()
+            for chat_id, chat_key, status, last_sequence, last_sent_at, file_count, file_bytes in json.loads(found):
+                self._chats[chat_id] = _ChatState(
+                    chat_key, status == OPEN, last_sequence, last_sent_at, file_count, file_bytes
+                )
+        tokens = {(message.token.scope, message.token.token) for message in messages if message.token is not None}
+        if tokens:
+            self._used.update(dict.fromkeys(tokens, False))
+            (found,) = self._cursor.execute(self._sql.select_used_tokens, (json.dumps(list(tokens)),)).fetchone()
+            self._used.update(((scope, token), True) for scope, token in json.loads(found))
+
+    def forget(self) -> None:
+        """Believe nothing that was read or gathered before: it was rolled back."""
+        for gathered in (self._chats, self._used, self._changed, self._messages, self._files, self._tokens):
+            gathered.clear()
 
     def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> MessageReceipt:
         """ChatStore.append."""
-        token = message.token
-        if token is not None and (first := read_receipt(self._cursor, self._sql, token)) is not None:
+        token, chat_id, files = message.token, message.chat_id, message.files
+        if chat_id not in self._chats or (token is not None and (token.scope, token.token) not in self._used):
+            self.foresee((message,))
+        if token is not None and self._used[token.scope, token.token]:
+            self.write_out()
+            first = read_receipt(self._cursor, self._sql, token)
+            assert first is not None
             return first
-        chat_id = message.chat_id
-        files = message.files
-        new_bytes = 0
+        state = self._chats[chat_id]
+        new_bytes = sum(file.size for file in files)
+        if state is None and not open_unknown:
+            raise chat_not_found(chat_id)
+        if state is not None and not state.is_open:
+            raise chat_ended(chat_id)
         if files:
-            new_bytes = sum(file.size for file in files)
-            used = self._one(self._sql.select_usage, chat_id)
-            if used is not None and used[0] == OPEN:
-                quota.check(ChatUsage(files=used[1], bytes=used[2]), more_files=len(files), more_bytes=new_bytes)
-        advance = (self.now, len(files), new_bytes, chat_id)
-        row = self._one(self._sql.advance_chat, *advance)
-        if row is None:
-            if self._one(self._sql.select_state, chat_id) is not None:
-                raise chat_ended(chat_id)
-            if not open_unknown:
-                raise chat_not_found(chat_id)
-            if files:
-                quota.check(ChatUsage(files=0, bytes=0), more_files=len(files), more_bytes=new_bytes)
-            self._open_chat(chat_id, None, message.account)
-            row = self._one(self._sql.advance_chat, *advance)
-            assert row is not None
-        chat_key, sequence, sent_at = row
-        execute = self._cursor.execute
-        execute(
-            self._sql.insert_message,
+            used = ChatUsage(files=state.file_count, bytes=state.file_bytes) if state else ChatUsage(files=0, bytes=0)
+            quota.check(used, more_files=len(files), more_bytes=new_bytes)
+        if state is None:
+            state = self._open_chat(chat_id, None, message.account)
+        state.last_sequence = sequence = state.last_sequence + 1
+        state.last_sent_at = sent_at = max(state.last_sent_at, self.now)
+        state.file_count += len(files)
+        state.file_bytes += new_bytes
+        self._changed[chat_id] = state
+        key = state.chat_key
+        self._messages.append(
             (
-                chat_key,
+                key,
                 sequence,
                 message.message_id,
                 message.sender.value,
@@ -75,12 +137,13 @@ class Transaction:
                 sent_at,
                 message.text,
                 len(files),
-            ),
+            )
         )
         for position, file in enumerate(files):
-            execute(self._sql.insert_file, (chat_key, sequence, position, *from_file(file)))
+            self._files.append((key, sequence, position, *from_file(file)))
         if token is not None:
-            execute(self._sql.insert_token, (token.scope, token.token, token.fingerprint, chat_key, sequence))
+            self._used[token.scope, token.token] = True
+            self._tokens.append((token.scope, token.token, token.fingerprint, key, sequence))
         self.moved[chat_id] = (sequence, True)
         return MessageReceipt(
             message_id=message.message_id,
@@ -90,10 +153,34 @@ class Transaction:
             files=files,
         )
 
+    def write_out(self) -> None:
+        """Write what was gathered."""
+        if not self._messages:
+            return
+        execute = self._cursor.execute
+        counters = [
+            (state.chat_key, state.last_sequence, state.last_sent_at, state.file_count, state.file_bytes)
+            for state in self._changed.values()
+        ]
+        execute(self._sql.update_counters, (json.dumps(counters),))
+        first, size = 0, _MESSAGES_AT_ONCE
+        while first < len(self._messages):
+            while size > len(self._messages) - first:
+                size //= 2
+            execute(self._sql.insert_messages(size), tuple(chain.from_iterable(self._messages[first : first + size])))
+            first += size
+        if self._files:
+            self._cursor.executemany(self._sql.insert_file, self._files)
+        if self._tokens:
+            self._cursor.executemany(self._sql.insert_token, self._tokens)
+        for gathered in (self._changed, self._messages, self._files, self._tokens):
+            gathered.clear()
+
     def start_chat(
         self, *, chat_id: str, customer_name: str | None, token: ClientToken | None, account: str | None
     ) -> Chat:
         """ChatStore.start_chat."""
+        self.write_out()
         if token is not None and (used := self._one(self._sql.select_token, token.scope, token.token)) is not None:
             fingerprint, chat_key, sequence = used
             if fingerprint != token.fingerprint or sequence is not None:
@@ -111,11 +198,14 @@ class Transaction:
         row = self._one(self._sql.select_chat, chat_id)
         assert row is not None
         if token is not None:
+            self._used[token.scope, token.token] = True
             self._cursor.execute(self._sql.insert_token, (token.scope, token.token, token.fingerprint, row[0], None))
         return to_chat(row[1:])
 
     def end_chat(self, chat_id: str, *, ended_by: str | None) -> Chat:
         """ChatStore.end_chat."""
+        self.write_out()
+        self._chats.pop(chat_id, None)
         self._cursor.execute(self._sql.end_chat, (self.now, ended_by, chat_id))
         row = self._one(self._sql.select_chat, chat_id)
         if row is None:
@@ -124,10 +214,13 @@ class Transaction:
         self.moved[chat_id] = (chat.last_sequence, False)
         return chat
 
-    def _open_chat(self, chat_id: str, customer_name: str | None, account: str | None) -> None:
-        self._cursor.execute(
-            self._sql.insert_chat, (chat_id, OPEN, customer_name, self.now, account, 0, self.now, 0, 0)
-        )
+    def _open_chat(self, chat_id: str, customer_name: str | None, account: str | None) -> _ChatState:
+        opened = (chat_id, OPEN, customer_name, self.now, account, 0, self.now, 0, 0)
+        self._cursor.execute(self._sql.insert_chat, opened)
+        key = self._cursor.lastrowid
+        assert key is not None
+        state = self._chats[chat_id] = _ChatState(key, True, 0, self.now, 0, 0)
+        return state
 
     def _one(self, statement: str, *parameters: object) -> Row | None:
         # fetchall, although there is at most one row: it steps the statement to its end. A RETURNING that is not

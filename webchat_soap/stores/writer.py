@@ -20,7 +20,7 @@ from webchat_soap.domain.errors import Internal, WebchatError
 from webchat_soap.stores import refusals
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.statements import Statements
-from webchat_soap.stores.transaction import Transaction
+from webchat_soap.stores.transaction import Append, Transaction
 from webchat_soap.stores.turn import Turn
 from webchat_soap.stores.write import Patience, Write
 
@@ -157,6 +157,9 @@ class GroupWriter:
         threads 1.7 times as fast, because every statement lets the interpreter's lock go.
         """
         transaction = Transaction(cursor=cursor, statements=self._statements, now=self._now())
+        if not guarded:
+            commands = [request.command for request in batch]
+            transaction.foresee([command.message for command in commands if isinstance(command, Append)])
         for request in batch:
             request.value = request.error = None
             changes = cursor.connection.total_changes
@@ -164,6 +167,8 @@ class GroupWriter:
                 cursor.execute("SAVEPOINT command")
             try:
                 request.value = request.command(transaction)
+                if guarded:
+                    transaction.write_out()
             except WebchatError as refusal:
                 request.error = refusal
             except sqlite3.OperationalError:
@@ -177,8 +182,13 @@ class GroupWriter:
                 if not guarded:
                     return None
                 cursor.execute("ROLLBACK TO command")
+                transaction.forget()
             if guarded:
                 cursor.execute("RELEASE command")
+        try:
+            transaction.write_out()
+        except sqlite3.IntegrityError:  # of one of them; which one, the guarded run will tell
+            return None
         return transaction.moved
 
     def _gather(self, first: Write[Any] | None, batch: list[Write[Any]], at_most: int) -> None:
