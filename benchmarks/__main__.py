@@ -1,10 +1,97 @@
-"""All benchmarks, one after another."""
+"""Measures, prints tables of ratios, and keeps figures and charts.
+
+python -m benchmarks              all parts; figures and charts go to docs/benchmarks, tables to the README
+python -m benchmarks a c          these parts
+python -m benchmarks --quick      in seconds, with few rounds: shows that it works, not how fast (build/bench/quick)
+python -m benchmarks a --only ours,stock --connections 64 --rounds 5
+"""
 
 from __future__ import annotations
 
-from benchmarks import hostile, in_process
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import charts, hostile, machine, throughput
+from benchmarks.results import Figures, Part, save
+from benchmarks.servers import BUILD, ROOT
+
+PARTS = {part.letter: part for part in (throughput.PART,)}
+DOCS = ROOT / "docs" / "benchmarks"
+QUICK = BUILD / "quick"
+
+
+def run(part: Part, *, quick: bool, **options: Any) -> Figures:
+    """Measure a part in a folder of its own, which is removed."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{part.letter}-", dir=BUILD))
+    started = time.monotonic()
+    try:
+        figures: Figures = {
+            "part": part.letter,
+            "title": part.title,
+            "quick": quick,
+            "machine": machine.describe(folder),
+            "measured_at": f"{datetime.now(UTC):%Y-%m-%d}",
+        }
+        figures |= part.measure(folder=folder, quick=quick, **options)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    figures["took_seconds"] = round(time.monotonic() - started)
+    return figures
+
+
+def report(part: Part, figures: Figures) -> str:
+    """All that a run says, for a terminal."""
+    lines = [f"{part.letter}. {part.title}", machine.line(figures["machine"]), *part.notes]
+    for table in part.tables(figures):
+        lines += ["", table.text()]
+    lines += ["", *(bound.sentence() for bound in part.bounds(figures)), f"({figures['took_seconds']} s)"]
+    return "\n".join(lines)
+
+
+def keep(part: Part, figures: Figures, folder: Path) -> None:
+    """Figures and chart as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(figures, folder / f"{part.letter}.json")
+    (folder / f"{part.letter}.svg").write_text(charts.svg(part.chart(figures)), encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "hostile", []], metavar="PART", help="default: all")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds")
+    parser.add_argument("--out", type=Path, help="folder for figures and charts")
+    parser.add_argument("--only", help="part a: these peers only, by key: " + ",".join(throughput.NAMES))
+    parser.add_argument("--connections", help="part a: these numbers of connections, as 1,64")
+    parser.add_argument("--rounds", type=int, help="part a: so many rounds")
+    parser.add_argument("--seconds", type=float, help="part a: seconds a measurement")
+    arguments = parser.parse_args(argv)
+    wanted = arguments.parts or [*PARTS, "hostile"]
+    options: dict[str, Any] = {}
+    if arguments.only:
+        options["only"] = arguments.only.split(",")
+    if arguments.connections:
+        options["connections"] = [int(count) for count in arguments.connections.split(",")]
+    options |= {name: value for name in ("rounds", "seconds") if (value := getattr(arguments, name)) is not None}
+    # What was measured in part or in haste is not what the README shows.
+    out = arguments.out or (QUICK if arguments.quick or options else DOCS)
+    machine.share_cores()
+    for letter in wanted:
+        if letter == "hostile":
+            hostile.main([])
+            continue
+        part = PARTS[letter]
+        figures = run(part, quick=arguments.quick, **(options if letter == "a" else {}))
+        keep(part, figures, out)
+        print(report(part, figures) + "\n", flush=True)
+    return 0
+
 
 if __name__ == "__main__":
-    in_process.main()
-    print()
-    hostile.main()
+    sys.exit(main())

@@ -138,10 +138,10 @@ WORST: dict[str, Callable[[], bytes]] = {
 }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=0.2, help="how long to try each message, about (default 0.2)")
-    seconds = parser.parse_args().seconds
+    seconds = parser.parse_args(argv).seconds
     logger = logging.getLogger("webchat_soap")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

@@ -130,10 +130,10 @@ def microseconds(application: Callable[..., Any], calls: int) -> float:
     return (time.perf_counter() - started) / calls * 1e6
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure, about (default 3)")
-    seconds = parser.parse_args().seconds
+    seconds = parser.parse_args(argv).seconds
     logger = logging.getLogger("webchat_soap")
     logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.INFO)
