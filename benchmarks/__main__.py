@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts, hostile, machine, throughput
+from benchmarks import beside, charts, hostile, machine, throughput, uploads
 from benchmarks.results import Figures, Part, save
 from benchmarks.servers import BUILD, ROOT
 
-PARTS = {part.letter: part for part in (throughput.PART,)}
+PARTS = {part.letter: part for part in (throughput.PART, uploads.PART, beside.PART)}
 DOCS = ROOT / "docs" / "benchmarks"
 QUICK = BUILD / "quick"
 
