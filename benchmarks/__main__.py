@@ -17,11 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import beside, charts, hostile, machine, throughput, uploads
+from benchmarks import beside, charts, footprint, growth, hostile, in_process, machine, throughput, uploads
 from benchmarks.results import Figures, Part, save
 from benchmarks.servers import BUILD, ROOT
 
-PARTS = {part.letter: part for part in (throughput.PART, uploads.PART, beside.PART)}
+PARTS = {
+    part.letter: part
+    for part in (throughput.PART, in_process.PART, uploads.PART, beside.PART, growth.PART, footprint.PART)
+}
 DOCS = ROOT / "docs" / "benchmarks"
 QUICK = BUILD / "quick"
 

@@ -1,38 +1,42 @@
-"""In-process cost of a call, without HTTP server and without the store: ours against stock Spyne's no-op.
+"""b. In-process cost of a SendMessage, split by part, against stock Spyne's no-op.
 
-    python -m benchmarks.in_process [--seconds 3]
+    python -m benchmarks b
 
-Both are called as WSGI applications with the same SOAP 1.1 envelope of a SendMessage, in turns within one run, so that
-a busy machine slows both alike; the figure to read is the ratio of the medians. Ours does everything but the store:
-parse, schema validation, JSON, use case, writing the answer and the log line (to a null handler). Stock Spyne
-(`WsgiApplication`, `Soap11(validator="lxml")`) runs an operation of the same signature that returns a ready receipt.
+All are called with the same SOAP 1.1 envelope in one thread, in turns within one run, so that a busy machine slows all
+alike; the figures to read are the ratios of the medians. The whole is the service's WSGI application with everything
+but the store: routes, parse, schema validation, JSON, use case, the answer and the log line (to a null handler). Stock
+Spyne (`WsgiApplication`, `Soap11(validator="lxml")`) runs an operation of the same signature that returns a ready
+receipt.
 """
 
 from __future__ import annotations
 
-import webchat_soap.soap  # noqa: F401  (before Spyne)
+from benchmarks.peers.stock_spyne import make_no_op  # first: it imports Spyne the way all Pythons take it
 
 # isort: split
 
-import argparse
 import io
 import logging
-import platform
 import statistics
+import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
-from spyne import Application, Boolean, ComplexModel, DateTime, Long, ServiceBase, Unicode, rpc
-from spyne.protocol.soap import Soap11
-from spyne.server.wsgi import WsgiApplication
+from lxml import etree
 
-from webchat_soap.domain.chat import ChatQuota, MessageReceipt, NewMessage
-from webchat_soap.domain.outcome import Done
-from webchat_soap.service import ChatService, ServiceRules
+from benchmarks.results import Bar, Bound, Chart, Figures, Panel, Part, Table, number, ratio
+from benchmarks.without_store import NoStore, create_app, make_service
+from webchat_soap.domain.chat import Caller, ChatQuota, NewMessage, Sender
+from webchat_soap.domain.details import parse_send
+from webchat_soap.settings import Settings, load_settings
 from webchat_soap.soap.endpoint import SoapEndpoint
-from webchat_soap.soap.protocol import make_transport
+from webchat_soap.soap.envelope import Envelope, check_bounds, make_parser, read_envelope
+from webchat_soap.soap.protocol import WebchatTransport, make_transport
+from webchat_soap.soap.versions import SOAP11
+from webchat_soap.stores import open_chat_store
 
 ENVELOPE = (
     b'<?xml version="1.0" encoding="utf-8"?>'
@@ -41,34 +45,27 @@ ENVELOPE = (
     b'<fileDetails>{"CHATID": "12345", "message": {"text": "test message"}}</fileDetails></SendMessage>'
     b"</soap:Body></soap:Envelope>"
 )
-SENT_AT = datetime(2026, 1, 1, tzinfo=UTC)
+DETAILS = '{"CHATID": "12345", "message": {"text": "test message"}}'
 BASES = ("http://127.0.0.1:8000",)
+MOST_RATIO = 0.35
+TOGETHER = 64
+_BATCH = 100
 
-
-class _NoStore:
-    """Takes every message and keeps none."""
-
-    def append(self, message: NewMessage, **limits: Any) -> Done[MessageReceipt]:
-        receipt = MessageReceipt(message_id=message.message_id, chat_id=message.chat_id, sequence=1, sent_at=SENT_AT)
-        return Done(receipt)
+PARTS = {
+    "http": "HTTP: routes, headers, log line",
+    "parse": "parse: bounds, XML, envelope",
+    "validate": "validate: XML Schema",
+    "spyne": "Spyne's frame, parameters",
+    "json": "JSON",
+    "use_case": "use case",
+    "answer": "write the answer",
+}
 
 
 def make_ours() -> Callable[..., Any]:
     """Our endpoint over a store that keeps nothing."""
-    rules = ServiceRules(
-        open_unknown_chats=True,
-        max_text_length=4096,
-        quota=ChatQuota(max_files=50, max_bytes=500 << 20),
-        max_waiting=1,
-    )
-    nothing: Any = None
-    store: Any = _NoStore()
-    service = ChatService(chats=store, files=nothing, intake=nothing, rules=rules)
     endpoint = SoapEndpoint(
-        transport=make_transport(service, max_text_length=4096),
-        max_request_bytes=1 << 20,
-        call_seconds=45,
-        soap12_sender_status=500,
+        transport=_make_transport(), max_request_bytes=1 << 20, call_seconds=45, soap12_sender_status=500
     )
 
     def application(environ: Any, start_response: Any) -> Any:
@@ -77,30 +74,8 @@ def make_ours() -> Callable[..., Any]:
     return application
 
 
-def make_stock() -> Callable[..., Any]:
-    """Stock Spyne with an operation that does nothing."""
-
-    class Receipt(ComplexModel):
-        _type_info = [
-            ("messageId", Unicode),
-            ("CHATID", Unicode),
-            ("sequence", Long),
-            ("sentAt", DateTime),
-            ("duplicate", Boolean),
-        ]
-
-    receipt = Receipt(
-        messageId="0f8fad5b-d9cb-469f-a165-70867728950e", CHATID="12345", sequence=1, sentAt=SENT_AT, duplicate=False
-    )
-
-    class Webchat(ServiceBase):
-        @rpc(Unicode, Unicode, Unicode(min_occurs=0), _returns=Receipt)
-        def SendMessage(ctx, CHATID, fileDetails, clientToken):
-            return receipt
-
-    return WsgiApplication(
-        Application([Webchat], tns="urn:webchat:v1", in_protocol=Soap11(validator="lxml"), out_protocol=Soap11())
-    )
+def _make_transport() -> WebchatTransport:
+    return make_transport(make_service(NoStore(), Settings()), max_text_length=4096)
 
 
 def call(application: Callable[..., Any]) -> bytes:
@@ -122,38 +97,196 @@ def call(application: Callable[..., Any]) -> bytes:
     return b"".join(application(environ, lambda status, headers, exc_info=None: None))
 
 
-def microseconds(application: Callable[..., Any], calls: int) -> float:
+def microseconds(work: Callable[[], object], calls: int = _BATCH) -> float:
     """Mean cost of a call."""
     started = time.perf_counter()
     for _ in range(calls):
-        call(application)
+        work()
     return (time.perf_counter() - started) / calls * 1e6
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long to measure, about (default 3)")
-    seconds = parser.parse_args(argv).seconds
+def measure(*, folder: Path, quick: bool) -> Figures:
+    """Run it: all pieces in turns, then the store."""
+    rounds = 5 if quick else 150
+    with _quiet_log():
+        application = create_app(load_settings(environ={"WEBCHAT_DATA_DIR": str(folder / "data")}, toml_path=None))
+        stock = make_no_op()
+        assert b"<sequence>1</sequence>" in call(application)
+        assert b"sequence>1</" in call(stock)
+        work = {"stock": lambda: call(stock), "whole": lambda: call(application)} | _pieces()
+        costs: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(rounds):
+            for name, one in work.items():
+                costs[name].append(microseconds(one))
+    pieces = {name: statistics.median(seen) for name, seen in costs.items()}
+    inside = sum(pieces[name] for name in ("parse", "validate", "json", "use_case", "answer"))
+    return {
+        "rounds": rounds,
+        "calls": _BATCH,
+        "stock_us": round(pieces["stock"], 1),
+        "whole_us": round(pieces["whole"], 1),
+        "best_ratio": round(min(costs["whole"]) / min(costs["stock"]), 3),
+        "parts_us": {
+            "http": round(pieces["whole"] - pieces["soap"], 1),
+            "spyne": round(pieces["soap"] - inside, 1),
+            **{name: round(pieces[name], 1) for name in ("parse", "validate", "json", "use_case", "answer")},
+        },
+        "store_us": _store_microseconds(folder, calls=20 if quick else 1000, threads=1),
+        "store_together_us": _store_microseconds(folder, calls=5 if quick else 300, threads=TOGETHER),
+    }
+
+
+def _pieces() -> dict[str, Callable[[], object]]:
+    """What a call is made of, each to be run alone; `soap` is all of it but HTTP."""
+    transport = _make_transport()
+    protocol: Any = transport.app.out_protocol
+    service = make_service(NoStore(), Settings())
+    caller = Caller(account=None, request_id="0", base_url=BASES[0], own_base_urls=BASES, deadline=float("inf"))
+    request = parse_send(chat_id="12345", file_details=DETAILS, client_token=None)
+    parser, schema = make_parser(), etree.XMLSchema(etree.fromstring(transport.schema))
+    envelope = Envelope(version=SOAP11)
+    read_envelope(ENVELOPE, parser, envelope)
+    element = envelope.operation
+    done = transport.new_call(ENVELOPE, hint=SOAP11, caller=caller)
+    transport.read(done)
+    transport.call(done)
+
+    def soap() -> None:
+        context = transport.new_call(ENVELOPE, hint=SOAP11, caller=caller)
+        transport.read(context)
+        transport.call(context)
+
+    def parse() -> None:
+        check_bounds(ENVELOPE, transport.bounds)
+        read_envelope(ENVELOPE, parser, Envelope(version=SOAP11))
+
+    def answer() -> None:
+        protocol.serialize(done, protocol.RESPONSE)
+        protocol.create_out_string(done)
+
+    return {
+        "soap": soap,
+        "parse": parse,
+        "validate": lambda: schema.validate(element),
+        "json": lambda: parse_send(chat_id="12345", file_details=DETAILS, client_token=None),
+        "use_case": lambda: service.send_message(caller, request),
+        "answer": answer,
+    }
+
+
+def _store_microseconds(folder: Path, *, calls: int, threads: int) -> float:
+    """What a durable append takes, on the clock, for each of so many threads' messages."""
+    place = folder / f"store-{threads}"
+    place.mkdir()
+    quota = ChatQuota(max_files=50, max_bytes=500 << 20)
+    with closing(open_chat_store(f"sqlite:///{place}/webchat.db", lock_folder=place / "locks")) as store:
+
+        def append(chat: int, count: int) -> None:
+            for number_ in range(count):
+                message = NewMessage(
+                    message_id=f"{chat}-{number_}",
+                    chat_id=f"chat-{chat}",
+                    sender=Sender.CUSTOMER,
+                    text="test message",
+                    files=(),
+                    token=None,
+                    account=None,
+                )
+                store.append(message, open_unknown=True, quota=quota)
+
+        append(0, 10)
+        running = [threading.Thread(target=append, args=(chat, calls)) for chat in range(threads)]
+        started = time.perf_counter()
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        return round((time.perf_counter() - started) / (calls * threads) * 1e6, 1)
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Log lines are made, and go nowhere."""
     logger = logging.getLogger("webchat_soap")
-    logger.addHandler(logging.NullHandler())
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers[:] = [logging.NullHandler()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    ours, stock = make_ours(), make_stock()
-    assert b"<sequence>1</sequence>" in call(ours)
-    assert b"sequence>1</" in call(stock)
-    batch = 200
-    rounds = max(5, int(seconds / (batch * (microseconds(ours, batch) + microseconds(stock, batch)) / 1e6)))
-    ours_costs, stock_costs = [], []
-    for _ in range(rounds):
-        ours_costs.append(microseconds(ours, batch))
-        stock_costs.append(microseconds(stock, batch))
-    ratio = statistics.median(ours_costs) / statistics.median(stock_costs)
-    print(f"In-process cost of a call, {rounds} rounds of {batch}; Python {platform.python_version()}")
-    print(f"{'':34}{'median us':>10}{'best us':>10}")
-    print(f"{'stock Spyne 2.14, no-op':34}{statistics.median(stock_costs):10.1f}{min(stock_costs):10.1f}")
-    print(f"{'SendMessage without the store':34}{statistics.median(ours_costs):10.1f}{min(ours_costs):10.1f}")
-    print(f"ratio of the medians: {ratio:.2f} (bound: 0.4)")
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
 
 
-if __name__ == "__main__":
-    main()
+def tables(figures: Figures) -> list[Table]:
+    def row(name: str, cost: float) -> list[str]:
+        return [name, number(cost), number(ratio(cost, figures["stock_us"]))]
+
+    return [
+        Table(
+            title="One thread, microseconds a call (and times stock Spyne's whole no-op)",
+            columns=["", "µs", "times stock"],
+            rows=[
+                row("stock Spyne, no-op, the whole call", figures["stock_us"]),
+                row("SendMessage without the store, the whole call", figures["whole_us"]),
+                *(row(f"· {name}", figures["parts_us"][part]) for part, name in PARTS.items()),
+                row("store: a durable append alone (one fsync)", figures["store_us"]),
+                row(f"store: of {TOGETHER} at once, each", figures["store_together_us"]),
+            ],
+        )
+    ]
+
+
+def bounds(figures: Figures) -> list[Bound]:
+    return [
+        Bound(
+            what="a SendMessage without the store, times stock Spyne's no-op",
+            value=ratio(figures["whole_us"], figures["stock_us"]),
+            at_most=MOST_RATIO,
+        )
+    ]
+
+
+def chart(figures: Figures) -> Chart:
+    stock, whole = figures["stock_us"], figures["whole_us"]
+
+    def bar(label: str, cost: float, kind: str) -> Bar:
+        return Bar(
+            label=label, value=max(cost, 0), text=f"{number(cost)} µs · {number(ratio(cost, stock))}×", kind=kind
+        )
+
+    return Chart(
+        title="A call in process, one thread (× stock Spyne's no-op)",
+        description=(
+            f"A SendMessage with all but its store costs {number(ratio(whole, stock))} of what stock Spyne takes to do "
+            "nothing."
+        ),
+        panels=[
+            Panel(
+                title="Whole calls",
+                bars=[
+                    bar("stock Spyne, no-op", stock, "plain"),
+                    bar("SendMessage without store", whole, "ours"),
+                    bar("a durable append alone", figures["store_us"], "other"),
+                    bar(f"of {TOGETHER} at once, each", figures["store_together_us"], "other"),
+                ],
+                mark=stock * MOST_RATIO,
+                mark_text=f"{MOST_RATIO} × stock",
+            ),
+            Panel(
+                title="What a SendMessage is made of",
+                bars=[bar(name.partition(":")[0], figures["parts_us"][part], "ours") for part, name in PARTS.items()],
+            ),
+        ],
+    )
+
+
+PART = Part(
+    letter="b",
+    title="In-process cost of a call, by part",
+    measure=measure,
+    tables=tables,
+    bounds=bounds,
+    chart=chart,
+)
