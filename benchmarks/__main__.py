@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import beside, charts, footprint, growth, hostile, in_process, machine, throughput, uploads
-from benchmarks.results import Figures, Part, save
+from benchmarks import beside, charts, footprint, growth, hostile, in_process, machine, readme, throughput, uploads
+from benchmarks.results import Figures, Part, load, save
 from benchmarks.servers import BUILD, ROOT
 
 PARTS = {
@@ -65,16 +65,34 @@ def keep(part: Part, figures: Figures, folder: Path) -> None:
     (folder / f"{part.letter}.svg").write_text(charts.svg(part.chart(figures)), encoding="utf-8")
 
 
+def kept(folder: Path) -> dict[str, Figures]:
+    """The figures of all parts that were measured, by letter."""
+    return {letter: load(path) for letter in sorted(PARTS) if (path := folder / f"{letter}.json").exists()}
+
+
+def draw(folder: Path) -> None:
+    """Charts anew, and for docs/benchmarks the README's section."""
+    figures = kept(folder)
+    for letter, seen in figures.items():
+        keep(PARTS[letter], seen, folder)
+    if folder == DOCS:
+        readme.write(ROOT / "README.md", PARTS, figures)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, "hostile", []], metavar="PART", help="default: all")
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
+    parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, help="folder for figures and charts")
     parser.add_argument("--only", help="part a: these peers only, by key: " + ",".join(throughput.NAMES))
     parser.add_argument("--connections", help="part a: these numbers of connections, as 1,64")
     parser.add_argument("--rounds", type=int, help="part a: so many rounds")
     parser.add_argument("--seconds", type=float, help="part a: seconds a measurement")
     arguments = parser.parse_args(argv)
+    if arguments.draw:
+        draw(arguments.out or DOCS)
+        return 0
     wanted = arguments.parts or [*PARTS, "hostile"]
     options: dict[str, Any] = {}
     if arguments.only:
@@ -93,6 +111,8 @@ def main(argv: list[str] | None = None) -> int:
         figures = run(part, quick=arguments.quick, **(options if letter == "a" else {}))
         keep(part, figures, out)
         print(report(part, figures) + "\n", flush=True)
+    if out == DOCS:
+        draw(out)
     return 0
 
 

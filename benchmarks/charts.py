@@ -11,8 +11,8 @@ _MARGIN = 24
 _GAP = 28
 _ROW = 22
 _BAR = 14
-_LABEL_SHARE = 0.36
-_TEXT_SHARE = 0.24
+_LETTER = 7.0
+"""Room for a letter of 12 pixels, on average and a little more: the text must not need measuring."""
 _PANEL_HEAD = 30
 _PANEL_GAP = 22
 
@@ -64,8 +64,9 @@ def _height(panel: Panel) -> float:
 
 
 def _panel(panel: Panel, *, left: float, top: float, width: float) -> str:
-    label_width, text_width = width * _LABEL_SHARE, width * _TEXT_SHARE
-    room = width - label_width - text_width
+    label_width = max(len(bar.label) for bar in panel.bars) * _LETTER + 8
+    # Figures stand in a column of their own: where they followed their bars, the mark would cross them.
+    room = width - label_width - max(len(bar.text) for bar in panel.bars) * _LETTER - 8
     most = max([bar.value for bar in panel.bars] + [panel.mark or 0]) or 1
     zero = left + label_width
     first = top + _PANEL_HEAD
@@ -73,7 +74,7 @@ def _panel(panel: Panel, *, left: float, top: float, width: float) -> str:
     lines = [f'<text class="text head" x="{left:.1f}" y="{top + 14:.1f}">{escape(panel.title)}</text>']
     lines.append(f'<path class="axis" d="M{zero:.1f} {first - 3:.1f}V{bottom:.1f}"/>')
     for place, bar in enumerate(panel.bars):
-        lines += _bar(bar, y=first + place * _ROW, zero=zero, length=bar.value / most * room)
+        lines += _bar(bar, y=first + place * _ROW, zero=zero, length=bar.value / most * room, right=left + width)
     if panel.mark is not None:
         at = zero + panel.mark / most * room
         lines.append(f'<path class="mark" d="M{at:.1f} {first - 3:.1f}V{bottom + 2:.1f}"/>')
@@ -84,10 +85,10 @@ def _panel(panel: Panel, *, left: float, top: float, width: float) -> str:
     return "\n".join(lines)
 
 
-def _bar(bar: Bar, *, y: float, zero: float, length: float) -> list[str]:
+def _bar(bar: Bar, *, y: float, zero: float, length: float, right: float) -> list[str]:
     base = y + _BAR - 3
     return [
         f'<text class="text" text-anchor="end" x="{zero - 8:.1f}" y="{base:.1f}">{escape(bar.label)}</text>',
         f'<rect class="{bar.kind}" x="{zero:.1f}" y="{y:.1f}" width="{max(length, 1):.1f}" height="{_BAR}" rx="2"/>',
-        f'<text class="soft" x="{zero + max(length, 1) + 6:.1f}" y="{base:.1f}">{escape(bar.text)}</text>',
+        f'<text class="soft" text-anchor="end" x="{right:.1f}" y="{base:.1f}">{escape(bar.text)}</text>',
     ]

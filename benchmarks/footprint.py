@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import servers
 from benchmarks.load import drive, texts
 from benchmarks.results import Bar, Bound, Chart, Figures, Panel, Part, Table, number
-from benchmarks.servers import ROOT
+from benchmarks.servers import ROOT, Server
 
 MOST_START_SECONDS = 1.5
 MOST_IDLE_MIB = 90
@@ -26,10 +26,11 @@ _KIB = 1024
 def measure(*, folder: Path, quick: bool) -> Figures:
     """Run it: starts on a new and on a used data folder; then memory after a few calls, and with a crowd waiting."""
     waiting = 20 if quick else 500
-    starts = [_start_seconds(folder / f"start-{number}") for number in range(1 if quick else 5)]
-    again = [_start_seconds(folder / "start-0") for _ in range(1 if quick else 5)]
+    times = 1 if quick else 5
+    starts = [_start_seconds(folder / f"start-{place}") for place in range(times)]
+    again = [_start_seconds(folder / "start-0") for _ in range(times)]
     idle = {}
-    for workers in (1, 2):
+    for workers in (1,) if quick else (2, 1):
         with servers.ours(folder / f"idle-{workers}", workers=workers) as server:
             drive(server.port, texts(), connections=4, seconds=0.2)
             memory = [_memory_mib(pid) for pid in server.workers()]
@@ -39,24 +40,28 @@ def measure(*, folder: Path, quick: bool) -> Figures:
                 "pss_mib": round(max(one["Pss"] for one in memory), 1),
                 "all_pss_mib": round(sum(one["Pss"] for one in (*memory, parent)), 1),
             }
-    with servers.ours(folder / "waiting") as server:
-        drive(server.port, texts(), connections=4, seconds=0.2)
-        (worker,) = server.workers()
-        before = _memory_mib(worker)["Rss"]
-        command = [sys.executable, "-m", "benchmarks.crowd", "wait", str(server.port), str(waiting)]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
-            assert crowd.stdout is not None
-            try:
-                json.loads(crowd.stdout.readline())
-                grown = _memory_mib(worker)["Rss"] - before
-            finally:
-                crowd.kill()
+            if workers == 1:
+                kib_each = _grown_mib(server, waiting) * _KIB / waiting
     return {
         "start_seconds": [round(seconds, 3) for seconds in starts],
         "start_again_seconds": [round(seconds, 3) for seconds in again],
         "idle": idle,
-        "waiting": {"count": waiting, "kib_each": round(grown * _KIB / waiting, 1)},
+        "waiting": {"count": waiting, "kib_each": round(kib_each, 1)},
     }
+
+
+def _grown_mib(server: Server, waiting: int) -> float:
+    """How much the only worker's memory has grown with so many clients waiting."""
+    (worker,) = server.workers()
+    before = _memory_mib(worker)["Rss"]
+    command = [sys.executable, "-m", "benchmarks.crowd", "wait", str(server.port), str(waiting)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
+        assert crowd.stdout is not None
+        try:
+            json.loads(crowd.stdout.readline())
+            return _memory_mib(worker)["Rss"] - before
+        finally:
+            crowd.kill()
 
 
 def _start_seconds(folder: Path) -> float:
@@ -85,7 +90,7 @@ def tables(figures: Figures) -> list[Table]:
         ["command to first answer, new data folder", f"{number(statistics.median(figures['start_seconds']))} s"],
         ["command to first answer, the folder again", f"{number(statistics.median(figures['start_again_seconds']))} s"],
     ]
-    for workers, memory in idle.items():
+    for workers, memory in sorted(idle.items()):
         rows.append(
             [f"a worker of {workers}, idle", f"{number(memory['rss_mib'])} MiB (PSS {number(memory['pss_mib'])} MiB)"]
         )
@@ -118,7 +123,7 @@ def chart(figures: Figures) -> Chart:
     memory = [
         Bar(label=f"{name}, {workers} worker{'s' if workers != '1' else ''}", value=values[key],
             text=f"{number(values[key])} MiB", kind=kind)
-        for workers, values in figures["idle"].items()
+        for workers, values in sorted(figures["idle"].items())
         for name, key, kind in (("RSS", "rss_mib", "ours"), ("PSS", "pss_mib", "other"))
     ]  # fmt: skip
     return Chart(

@@ -29,8 +29,8 @@ OPERATIONS = {"send": "SendMessage", "read": "GetMessages"}
 
 def measure(*, folder: Path, quick: bool) -> Figures:
     """Run it."""
-    amounts = (0, 2_000, 20_000) if quick else MESSAGES
-    chat_counts = (1, 1_000) if quick else CHATS
+    amounts = (0, 2_000) if quick else MESSAGES
+    chat_counts = (100,) if quick else CHATS
     probes = 20 if quick else PROBES
     rounds = 1 if quick else 5
     seconds = 0.2 if quick else 0.8

@@ -11,10 +11,6 @@ receipt.
 
 from __future__ import annotations
 
-from benchmarks.peers.stock_spyne import make_no_op  # first: it imports Spyne the way all Pythons take it
-
-# isort: split
-
 import io
 import logging
 import statistics
@@ -55,7 +51,7 @@ PARTS = {
     "http": "HTTP: routes, headers, log line",
     "parse": "parse: bounds, XML, envelope",
     "validate": "validate: XML Schema",
-    "spyne": "Spyne's frame, parameters",
+    "spyne": "parameters, Spyne's frame",
     "json": "JSON",
     "use_case": "use case",
     "answer": "write the answer",
@@ -107,6 +103,8 @@ def microseconds(work: Callable[[], object], calls: int = _BATCH) -> float:
 
 def measure(*, folder: Path, quick: bool) -> Figures:
     """Run it: all pieces in turns, then the store."""
+    from benchmarks.peers.stock_spyne import make_no_op  # here: what of Spyne it needs warns as it is imported
+
     rounds = 5 if quick else 150
     with _quiet_log():
         application = create_app(load_settings(environ={"WEBCHAT_DATA_DIR": str(folder / "data")}, toml_path=None))

@@ -113,7 +113,7 @@ class Part:
 
 def save(figures: Figures, path: Path) -> None:
     """As JSON that a person can compare."""
-    path.write_text(json.dumps(figures, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> Figures:

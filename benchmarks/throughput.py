@@ -98,16 +98,15 @@ def measure(
 
 def _best(stack: ExitStack, name: str, folder: Path, candidates: Sequence[int], seconds: float) -> tuple[int, Server]:
     """The peer with the number of blocking threads that makes the most requests at 64 connections."""
+    if len(candidates) == 1:
+        return candidates[0], stack.enter_context(_THREADED[name](folder / name, candidates[0]))
     with ExitStack() as trial:
         tried = {count: trial.enter_context(_THREADED[name](folder / f"{name}-{count}", count)) for count in candidates}
-        if len(tried) > 1:
-            reached: dict[int, list[float]] = {count: [] for count in tried}
-            for _ in range(2):
-                for count, server in tried.items():
-                    reached[count].append(_drive(server, connections=64, seconds=seconds / 2).per_second)
-            best = max(tried, key=lambda count: max(reached[count]))
-        else:
-            best = candidates[0]
+        reached: dict[int, list[float]] = {count: [] for count in tried}
+        for _ in range(2):
+            for count, server in tried.items():
+                reached[count].append(_drive(server, connections=64, seconds=seconds / 2).per_second)
+    best = max(tried, key=lambda count: max(reached[count]))
     return best, stack.enter_context(_THREADED[name](folder / name, best))
 
 

@@ -158,7 +158,7 @@ def _curl(host: Server, name: str, folder: Path) -> float:
 
 
 def _seconds(size: dict[str, Any], who: str) -> float:
-    return statistics.median(size[f"{who}_seconds"])
+    return float(statistics.median(size[f"{who}_seconds"]))
 
 
 def _speed(size: dict[str, Any]) -> float | None:
