@@ -16,6 +16,7 @@ from typing import Any
 from webchat_soap import server
 from webchat_soap.app import Application, set_up_logging
 from webchat_soap.domain.chat import ChatQuota, MessageReceipt, NewMessage
+from webchat_soap.domain.outcome import Done
 from webchat_soap.files.store import open_file_store
 from webchat_soap.service import ChatService, ServiceRules
 from webchat_soap.settings import Settings, load_settings
@@ -28,8 +29,9 @@ SENT_AT = datetime(2026, 1, 1, tzinfo=UTC)
 class NoStore:
     """Takes every message and keeps none."""
 
-    def append(self, message: NewMessage, **limits: Any) -> MessageReceipt:
-        return MessageReceipt(message_id=message.message_id, chat_id=message.chat_id, sequence=1, sent_at=SENT_AT)
+    def append(self, message: NewMessage, **limits: Any) -> Done[MessageReceipt]:
+        receipt = MessageReceipt(message_id=message.message_id, chat_id=message.chat_id, sequence=1, sent_at=SENT_AT)
+        return Done(receipt)
 
     def ping(self) -> None:
         pass

@@ -171,7 +171,7 @@ def test_a_filled_database_is_like_one_that_the_store_wrote(tmp_path: Path) -> N
             message_id="0f8fad5b-d9cb-469f-a165-70867728950e", chat_id=chat_id(1), sender=Sender.CUSTOMER,
             text="test message", files=(), token=None, account=None,
         )  # fmt: skip
-        store.append(message, open_unknown=True, quota=ChatQuota(max_files=1, max_bytes=1))
+        store.append(message, open_unknown=True, quota=ChatQuota(max_files=1, max_bytes=1)).result()
 
     def shapes(path: Path) -> dict[str, list[tuple[object, ...]]]:
         """The columns' types in each table, and the schema."""
@@ -194,5 +194,5 @@ def test_a_filled_database_is_like_one_that_the_store_wrote(tmp_path: Path) -> N
         assert sizes == {1: 4, 2: 2, 3: 2}
         last = page.messages[-1].sent_at.timestamp() * 1000
         assert round(last) == STARTED_AT + sizes[3]
-        receipt = store.append(message, open_unknown=False, quota=ChatQuota(max_files=1, max_bytes=1))
+        receipt = store.append(message, open_unknown=False, quota=ChatQuota(max_files=1, max_bytes=1)).result()
         assert receipt.sequence == 5
