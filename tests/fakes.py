@@ -6,7 +6,7 @@ import io
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from webchat_soap.domain.errors import Busy, Conflict, WebchatError
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 from webchat_soap.domain.links import is_stored_name
 from webchat_soap.domain.outcome import Done, Outcome
+from webchat_soap.domain.sweep import FilesOfDay
 
 T = TypeVar("T")
 
@@ -84,6 +85,7 @@ class FakeChatStore:
         self._waking_all = False
         self._closed = False
         self._store_id: str | None = None
+        self._swept: dict[str, str] = {}
 
     def forget_all(self) -> None:
         """Be as new: for who calls it endlessly and looks at memory."""
@@ -267,6 +269,26 @@ class FakeChatStore:
             names = [file.name for file in self._files() if file.removed_at is None]
         yield from names
 
+    def file_days(self) -> frozenset[str]:
+        with self._moved:
+            self._answer()
+            return frozenset(file.name[:8] for file in self._files())
+
+    def file_names_of(self, day: str) -> frozenset[str]:
+        return frozenset(name for name in self.file_names() if name[:8] == day)
+
+    def swept_days(self) -> dict[str, str]:
+        with self._moved:
+            self._answer()
+            return dict(self._swept)
+
+    def remember_swept(self, *, stamps: Mapping[str, str], forget: Iterable[str]) -> None:
+        with self._moved:
+            self._answer()
+            for day in forget:
+                self._swept.pop(day, None)
+            self._swept.update(stamps)
+
     def store_id(self) -> str | None:
         with self._moved:
             made = self._store_id
@@ -328,6 +350,7 @@ class FakeFileStore:
         self.aside: dict[str, bytes] = {}
         self.marks: set[str] = set()
         self.temporary = 0
+        self._stamps: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def save(self, checked: CheckedFile, *, name: str) -> None:
@@ -342,6 +365,7 @@ class FakeFileStore:
 
     def remove(self, name: str) -> None:
         with self._lock:
+            self._change(name)
             self.contents.pop(name, None)
 
     def names(self) -> Iterator[str]:
@@ -361,15 +385,27 @@ class FakeFileStore:
     def mark(self, store_id: str) -> None:
         self.marks = {store_id}
 
+    def days(self) -> dict[str, str | None]:
+        return {day: str(stamp) for day, stamp in self._stamps.items()}
+
+    def sweep_day(self, day: str) -> FilesOfDay:
+        names = frozenset(name for name in self.contents if name[:8] == day)
+        return FilesOfDay(names=names, removed_unfinished=0)
+
     def set_aside(self, names: Iterable[str]) -> None:
         for name in names:
+            self._change(name)
             self.aside[name] = self.contents.pop(name)
 
     def bring_back(self, names: Iterable[str]) -> frozenset[str]:
         there = frozenset(names) & self.aside.keys()
         for name in there:
+            self._change(name)
             self.contents[name] = self.aside.pop(name)
         return there
+
+    def _change(self, name: str) -> None:
+        self._stamps[name[:8]] = self._stamps.get(name[:8], 0) + 1
 
     def _get(self, name: str) -> bytes:
         try:
@@ -385,6 +421,7 @@ class FakeFileStore:
         with self._lock:
             if name in self.contents:
                 raise FileExistsError(name)
+            self._change(name)
             self.contents[name] = content
 
 

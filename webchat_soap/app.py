@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Iterable
 from contextlib import closing
@@ -22,7 +23,7 @@ from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
 from webchat_soap.domain.links import PUBLIC_PATH
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.domain.sweep import SweepableFileStore, SweepReport, refuse_foreign_files
+from webchat_soap.domain.sweep import SweepableChatStore, SweepableFileStore, SweepReport, refuse_foreign_files
 from webchat_soap.domain.sweep import sweep as sweep_stores
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
@@ -70,7 +71,12 @@ MAX_UPLOADS = 64
 # 500 sleeping threads cost 72 KB each and a text beside them 1 ms.
 MAX_WAITING = 500
 
+# Of a start that should answer within two seconds; 300,000 files are looked at in one.
+SWEEP_SECONDS = 1.0
+
 VERSION = version("webchat-soap")
+
+log = logging.getLogger(__name__)
 
 DEMO_CHAT = "demo"
 _DEMO_TEXT = "Welcome! This chat holds a text, a picture, a sound, a video and a document. Send it something."
@@ -250,14 +256,25 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 def sweep(settings: Settings) -> SweepReport:
-    """Put in order what a crash left. Only while the data folder is held and no worker runs.
+    """Put in order what a crash left, and log what was done. Only while the data folder is held and no worker runs.
 
     Raises as `check_database`; files of another database than the one in the settings are refused and left alone.
     """
     sweep_spool(settings.data_dir / "spool")
     chats, files = _open_stores(settings)
+    places = _places(settings)
     with closing(chats):
-        return sweep_stores(chats=chats, files=files, **_places(settings))
+        report = sweep_stores(
+            chats=chats,
+            files=files,
+            database=places["database"],
+            folder=places["folder"],
+            at_most_seconds=SWEEP_SECONDS,
+        )
+    for line in report.troubles():
+        log.warning("%s", line)
+    log.info("%s", report)
+    return report
 
 
 def make_demo(settings: Settings) -> str | None:
@@ -343,7 +360,7 @@ def operators_reason(error: WebchatError, settings: Settings) -> str:
     return str(error)
 
 
-def _open_stores(settings: Settings) -> tuple[ChatStore, SweepableFileStore]:
+def _open_stores(settings: Settings) -> tuple[SweepableChatStore, SweepableFileStore]:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
     files = open_file_store(settings.files_url, folder=settings.data_dir / "files")

@@ -120,9 +120,6 @@ def _serve(arguments: argparse.Namespace) -> int:
             )
         if report.brought_back:
             print(f"Brought {report.brought_back} file(s) back that had been put aside.", flush=True)
-        if report.missing_files:
-            names = ", ".join(report.missing_files[:5]) + (", …" if len(report.missing_files) > 5 else "")
-            print(f"Warning: {len(report.missing_files)} stored file(s) are missing: {names}", file=sys.stderr)
         if arguments.demo:
             try:
                 _make_demo(settings)

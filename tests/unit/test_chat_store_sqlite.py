@@ -595,7 +595,9 @@ def test_a_database_of_the_first_version_gets_its_id_once_and_keeps_its_messages
     send(store)
     store.close()
     connection = sqlite3.connect(tmp_path / "chats.db")
-    connection.executescript("DROP TABLE identity; UPDATE schema_version SET version = 1;")
+    connection.executescript(
+        "DROP TABLE identity; DROP TABLE swept_days; DROP INDEX removed_files; UPDATE schema_version SET version = 1;"
+    )
     connection.close()
     again = opener()
     made = again.store_id()

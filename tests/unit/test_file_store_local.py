@@ -15,6 +15,7 @@ import pytest
 from tests.unit.test_file_store import Spool, content_of, new_name, spooled
 from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import CheckedFile
+from webchat_soap.domain.sweep import FilesOfDay
 from webchat_soap.files.store import open_file_store
 
 __all__ = ["spooled"]
@@ -145,8 +146,9 @@ def test_other_files_in_the_folder_are_passed_over_and_unfinished_ones_swept(tmp
     (tmp_path / "files" / name[:8] / ".tmp-half").touch()
     (tmp_path / "files" / ".tmp-probe").touch()
     assert list(store.names()) == [name]
-    assert store.sweep_temporary() == 2
-    assert store.sweep_temporary() == 0
+    assert store.sweep_temporary() == 1
+    assert store.sweep_day(name[:8]) == FilesOfDay(names=frozenset({name}), removed_unfinished=1)
+    assert (store.sweep_temporary(), store.sweep_day(name[:8]).removed_unfinished) == (0, 0)
     assert {path.name for path in files_under(tmp_path / "files")} == {name, "notes.txt"}
 
 

@@ -15,8 +15,9 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -24,6 +25,7 @@ from typing import BinaryIO, Final
 from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import CheckedFile
 from webchat_soap.domain.links import is_stored_name
+from webchat_soap.domain.sweep import FilesOfDay
 
 COPY_BYTES: Final = 256 * 1024
 """At a time: enough to keep a disk busy, little enough for fifty at once."""
@@ -32,6 +34,10 @@ RETRY_AFTER_SECONDS: Final = 10
 """A full disk takes an operator; sooner retries would only load it."""
 
 _TEMPORARY = ".tmp-"
+_DAY = re.compile(r"[0-9]{8}")
+_UNSETTLED_NANOSECONDS: Final = 2_000_000_000
+"""A name that comes within the same tick of the file system's clock leaves the ctime as it is; ticks are 1 to 10 ms
+here and 2 s on the coarsest file systems."""
 _MARK = re.compile(r"store-([0-9a-f]{32})")
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 """Another file system, one without hard links, or (EMLINK) a file that has as many as it can."""
@@ -43,12 +49,13 @@ class LocalFileStore:
     """Bytes in `folder/YYYYMMDD/YYYYMMDD-UUID.ext`, modes 0700 and 0600. Nothing is touched before the first call.
 
     A name of any other form is not there (FileNotFoundError), so that no name can lead out of the folder.
-    `aside` takes, in the same order of folders, what no message names.
+    `aside` takes, in the same order of folders, what no message names. `now_ns` is the clock of the file system.
     """
 
-    def __init__(self, folder: Path, *, aside: Path) -> None:
+    def __init__(self, folder: Path, *, aside: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._folder = folder
         self._aside = aside
+        self._now_ns = now_ns
         self._lock = threading.Lock()
         self._durable_days: set[str] = set()
 
@@ -87,10 +94,10 @@ class LocalFileStore:
             self._path(name).unlink()
 
     def names(self) -> Iterator[str]:
-        """FileStore.names. Other files in the folder are passed over."""
+        """FileStore.names. Whatever else lies in the folders is passed over."""
         for day in _days(self._folder):
-            with _translated(), os.scandir(day) as entries:
-                yield from [entry.name for entry in entries if is_stored_name(entry.name)]
+            with _translated(), suppress(FileNotFoundError), os.scandir(day) as entries:
+                yield from [entry.name for entry in entries if _is_stored_file(entry, day.name)]
 
     def ping(self) -> None:
         """FileStore.ping: writes and removes a file."""
@@ -105,13 +112,34 @@ class LocalFileStore:
 
     def sweep_temporary(self) -> int:
         """SweepableFileStore.sweep_temporary."""
-        removed = 0
-        for folder in (self._folder, *_days(self._folder), *_days(self._aside)):
-            with _translated(), suppress(FileNotFoundError), os.scandir(folder) as entries:
-                for entry in [entry for entry in entries if entry.name.startswith(_TEMPORARY)]:
-                    Path(entry.path).unlink(missing_ok=True)
-                    removed += 1
-        return removed
+        return _sweep_temporary(self._folder)
+
+    def days(self) -> Mapping[str, str | None]:
+        """SweepableFileStore.days. A folder's inode and ctime: every link and unlink moves the ctime, nobody can set
+        it, and a folder that was restored or copied has another one."""
+        stamps: dict[str, str | None] = {}
+        settled_ns = self._now_ns() - _UNSETTLED_NANOSECONDS
+        for day in _days(self._folder):
+            with _translated(), suppress(FileNotFoundError):
+                found = day.stat()
+                is_settled = found.st_ctime_ns < settled_ns
+                stamps[day.name] = f"{found.st_ino}-{found.st_ctime_ns}" if is_settled else None
+        return stamps
+
+    def sweep_day(self, day: str) -> FilesOfDay:
+        """SweepableFileStore.sweep_day. Whatever else lies in the folder is passed over."""
+        names: frozenset[str] = frozenset()
+        has_temporary = False
+        with _translated(), suppress(FileNotFoundError), os.scandir(self._folder / day) as entries:
+            found = []
+            for entry in entries:
+                if _is_stored_file(entry, day):
+                    found.append(entry.name)
+                elif entry.name.startswith(_TEMPORARY):
+                    has_temporary = True
+            names = frozenset(found)
+        removed = _sweep_temporary(self._folder / day) if has_temporary else 0
+        return FilesOfDay(names=names, removed_unfinished=removed)
 
     def owners(self) -> frozenset[str]:
         """SweepableFileStore.owners."""
@@ -155,8 +183,11 @@ class LocalFileStore:
             _sync_folder(target.parent)
             for day, of_day in by_day.items():
                 (target / day).mkdir(mode=0o700, exist_ok=True)
+                _sweep_temporary(target / day)
                 for name in of_day:
-                    with suppress(FileExistsError):  # left by a move that a crash cut short: a name has one content
+                    # FileExistsError: left by a move that a crash cut short, a name has one content. FileNotFoundError:
+                    # somebody else has taken it away meanwhile.
+                    with suppress(FileExistsError, FileNotFoundError):
                         self._name(source / day / name, target / day / name)
                 _sync_folder(target / day)  # once a day: one fsync a file would make a start take minutes
                 _sync_folder(target)
@@ -223,9 +254,26 @@ def _days(folder: Path) -> list[Path]:
         return [
             Path(entry.path)
             for entry in entries
-            if len(entry.name) == 8 and entry.name.isdecimal() and entry.is_dir(follow_symlinks=False)
+            # A link to a folder too: an operator may move old days to another disk, and `open` reads them there.
+            if _DAY.fullmatch(entry.name) and entry.is_dir()
         ]
     return []
+
+
+def _is_stored_file(entry: os.DirEntry[str], day: str) -> bool:
+    """Whether `open` would find bytes there: the right name in the right folder, and no link or folder."""
+    name = entry.name
+    return name.startswith(day) and is_stored_name(name) and entry.is_file(follow_symlinks=False)
+
+
+def _sweep_temporary(folder: Path) -> int:
+    removed = 0
+    with _translated(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in [entry for entry in entries if entry.name.startswith(_TEMPORARY)]:
+            if not entry.is_dir(follow_symlinks=False):
+                Path(entry.path).unlink(missing_ok=True)
+                removed += 1
+    return removed
 
 
 def _created(path: Path) -> BinaryIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -136,6 +136,25 @@ class SqliteChatStore:
             if len(rows) < NAMES_AT_ONCE:
                 return
 
+    def file_days(self) -> frozenset[str]:
+        return self._read(lambda cursor: frozenset(self._days(cursor)))
+
+    def file_names_of(self, day: str) -> frozenset[str]:
+        between = (f"{day}-", f"{day}.")  # the first letter behind the day's names
+
+        def names(cursor: sqlite3.Cursor, statement: str) -> frozenset[str]:
+            return frozenset(name for (name,) in cursor.execute(statement, between))
+
+        return self._read(
+            lambda cursor: names(cursor, self._sql.select_names_of_day) - names(cursor, self._sql.select_removed_of_day)
+        )
+
+    def swept_days(self) -> Mapping[str, str]:
+        return self._read(lambda cursor: dict(cursor.execute(self._sql.select_swept).fetchall()))
+
+    def remember_swept(self, *, stamps: Mapping[str, str], forget: Iterable[str]) -> None:
+        self._writer.submit(lambda transaction: transaction.remember_swept(stamps=stamps, forget=forget))
+
     def store_id(self) -> str | None:
         try:
             if self._database.is_unmade():
@@ -192,6 +211,15 @@ class SqliteChatStore:
             last_sequence=last_sequence,
             has_more=last < last_sequence and first <= last_sequence,
         )
+
+    def _days(self, cursor: sqlite3.Cursor) -> Iterator[str]:
+        after = ""
+        while True:
+            (name,) = cursor.execute(self._sql.select_next_file_name, (after,)).fetchone()
+            if name is None:
+                return
+            yield name[:8]
+            after = f"{name[:8]}."
 
     def _read_state(self, chat_id: str) -> tuple[int, bool] | None:
         row = self._read(lambda cursor: cursor.execute(self._sql.select_state, (chat_id,)).fetchone())

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Dialect, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import Dialect, bindparam, delete, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.sql import ClauseElement
 
-from webchat_soap.stores.schema import CHATS, FILES, IDENTITY, MESSAGES, TOKENS
+from webchat_soap.stores.schema import CHATS, FILES, IDENTITY, MESSAGES, SWEPT_DAYS, TOKENS
 
 NAMES_AT_ONCE: Final = 10_000
 """File names per query: a sweep over 100,000 files asks ten times and holds no transaction open between."""
@@ -176,5 +176,16 @@ class Statements:
             .limit(literal_column(str(NAMES_AT_ONCE)))
             .offset(literal_column("0")),  # else the dialect makes a parameter of it
         )
+        of_day = (FILES.c.name > bindparam("first"), FILES.c.name < bindparam("last"))
+        self.select_next_file_name = compiled(
+            "after", select(func.min(FILES.c.name)).where(FILES.c.name > bindparam("after"))
+        )
+        self.select_names_of_day = compiled("first last", select(FILES.c.name).where(*of_day))
+        self.select_removed_of_day = compiled(
+            "first last", select(FILES.c.name).where(*of_day, FILES.c.removed_at.is_not(None))
+        )
+        self.select_swept = compiled("", select(SWEPT_DAYS.c.day, SWEPT_DAYS.c.stamp))
+        self.replace_swept = compiled("day stamp", insert(SWEPT_DAYS).prefix_with("OR REPLACE"))
+        self.delete_swept = compiled("the_day", delete(SWEPT_DAYS).where(SWEPT_DAYS.c.day == bindparam("the_day")))
         self.select_store_id = compiled("", select(IDENTITY.c.store_id))
         self.select_nothing = compiled("", select(func.max(CHATS.c.chat_key)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -213,6 +213,11 @@ class Transaction:
         chat = to_chat(row[1:])
         self.moved[chat_id] = (chat.last_sequence, False)
         return chat
+
+    def remember_swept(self, *, stamps: Mapping[str, str], forget: Iterable[str]) -> None:
+        """SweepableChatStore.remember_swept."""
+        self._cursor.executemany(self._sql.delete_swept, [(day,) for day in forget])
+        self._cursor.executemany(self._sql.replace_swept, list(stamps.items()))
 
     def _open_chat(self, chat_id: str, customer_name: str | None, account: str | None) -> _ChatState:
         opened = (chat_id, OPEN, customer_name, self.now, account, 0, self.now, 0, 0)
