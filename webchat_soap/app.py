@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
-import logging
 import re
 from collections.abc import Iterable
 from contextlib import closing
 from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files as package_files
-from pathlib import Path
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
+from webchat_soap.app_data import (
+    AuditProgress,
+    check_database,
+    check_everything,
+    check_files,
+    open_stores,
+    operators_reason,
+    sweep,
+)
 from webchat_soap.domain.chat import ChatQuota, ChatStatus, Sender
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
 from webchat_soap.domain.links import PUBLIC_PATH
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.domain.sweep import SweepableChatStore, SweepableFileStore, SweepReport, refuse_foreign_files
-from webchat_soap.domain.sweep import sweep as sweep_stores
+from webchat_soap.domain.sweep import SweepableFileStore
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
 from webchat_soap.files.intake import FileIntake
 from webchat_soap.files.sniff import content_types, prove
-from webchat_soap.files.spool import Spool, sweep_spool
+from webchat_soap.files.spool import Spool
 from webchat_soap.files.store import open_file_store
 from webchat_soap.logs import set_up_logging
 from webchat_soap.service import ChatService, ServiceRules
@@ -39,7 +44,6 @@ from webchat_soap.soap.describe import describe, examples
 from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
-from webchat_soap.stores import operators_reason as database_reason
 from webchat_soap.web import answers
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
@@ -47,8 +51,10 @@ from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
     "Application",
+    "AuditProgress",
     "WebchatError",
     "check_database",
+    "check_everything",
     "check_files",
     "create_app",
     "demo_has_ended",
@@ -71,12 +77,7 @@ MAX_UPLOADS = 64
 # 500 sleeping threads cost 72 KB each and a text beside them 1 ms.
 MAX_WAITING = 500
 
-# Of a start that should answer within two seconds; 300,000 files are looked at in one.
-SWEEP_SECONDS = 1.0
-
 VERSION = version("webchat-soap")
-
-log = logging.getLogger(__name__)
 
 DEMO_CHAT = "demo"
 _DEMO_TEXT = "Welcome! This chat holds a text, a picture, a sound, a video and a document. Send it something."
@@ -243,7 +244,7 @@ def create_app(settings: Settings | None = None) -> Application:
     if settings is None:
         settings = load_settings()
     set_up_logging(settings.log)
-    chats, files = _open_stores(settings)
+    chats, files = open_stores(settings)
     service = _make_service(settings, chats, files)
     transport = make_transport(service, max_text_length=settings.max_text)
     endpoint = SoapEndpoint(
@@ -255,34 +256,12 @@ def create_app(settings: Settings | None = None) -> Application:
     return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
 
 
-def sweep(settings: Settings) -> SweepReport:
-    """Put in order what a crash left, and log what was done. Only while the data folder is held and no worker runs.
-
-    Raises as `check_database`; files of another database than the one in the settings are refused and left alone.
-    """
-    sweep_spool(settings.data_dir / "spool")
-    chats, files = _open_stores(settings)
-    places = _places(settings)
-    with closing(chats):
-        report = sweep_stores(
-            chats=chats,
-            files=files,
-            database=places["database"],
-            folder=places["folder"],
-            at_most_seconds=SWEEP_SECONDS,
-        )
-    for line in report.troubles():
-        log.warning("%s", line)
-    log.info("%s", report)
-    return report
-
-
 def make_demo(settings: Settings) -> str | None:
     """Make the demo chat, once: its id when something of it was made now, None when it was whole or has ended.
 
     The data folder must be held. Raises a WebchatError where a limit or the disk is in the way; a later call goes on.
     """
-    chats, files = _open_stores(settings)
+    chats, files = open_stores(settings)
     with closing(chats):
         chat = chats.find_chat(DEMO_CHAT)
         if chat is not None and chat.status is not ChatStatus.OPEN:
@@ -311,7 +290,7 @@ def make_demo(settings: Settings) -> str | None:
 
 def demo_has_ended(settings: Settings) -> bool:
     """Whether somebody has ended the demo chat, so that `make_demo` leaves it as it is."""
-    chats, _ = _open_stores(settings)
+    chats, _ = open_stores(settings)
     with closing(chats):
         chat = chats.find_chat(DEMO_CHAT)
         return chat is not None and chat.status is not ChatStatus.OPEN
@@ -325,52 +304,6 @@ def wsdl_document(base_url: str) -> bytes:
 def wsdl_examples() -> dict[str, str]:
     """The files of wsdl/examples by name."""
     return examples(_describing_transport())
-
-
-def check_database(settings: Settings) -> None:
-    """Prove that the database answers and is that of the files; raises a WebchatError, OSError or ValueError with a
-    sentence (`operators_reason` has a better one for a WebchatError). Makes the database where there is none yet."""
-    chats, files = _open_stores(settings)
-    with closing(chats):
-        refuse_foreign_files(chats=chats, files=files, **_places(settings))
-        chats.ping()
-
-
-def check_files(settings: Settings) -> None:
-    """Prove that the file store can be written; raises as `check_database`."""
-    _, files = _open_stores(settings)
-    files.ping()
-
-
-def operators_reason(error: WebchatError, settings: Settings) -> str:
-    """What stopped a command, as a sentence for the operator: the reason that callers are not told, where one is known,
-    else the error's own sentence."""
-    places = _places(settings)
-    cause = error.__cause__
-    while cause is not None:
-        sentence = database_reason(cause, Path(places["database"]))
-        if sentence is not None:
-            return sentence
-        if isinstance(cause, OSError):
-            place = cause.filename or settings.data_dir
-            if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                return f"There is no space left on the disk of {place}; make room and try again."
-            return f"{place} cannot be used: {cause.strerror or cause}."
-        cause = cause.__cause__
-    return str(error)
-
-
-def _open_stores(settings: Settings) -> tuple[SweepableChatStore, SweepableFileStore]:
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
-    files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
-    return chats, files
-
-
-def _places(settings: Settings) -> dict[str, str]:
-    """What an operator calls database and files."""
-    files = (settings.files_url or "").removeprefix("file://") or str(settings.data_dir / "files")
-    return {"database": settings.database_url.removeprefix("sqlite:///"), "folder": files}
 
 
 def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStore) -> ChatService:

@@ -12,10 +12,10 @@ import importlib.util
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from webchat_soap.cli_check import Failure, check_deep, check_start, failures_told
 from webchat_soap.settings import EffectiveSetting, Settings, SettingsError, explain_settings, settings_table
 from webchat_soap.settings_addresses import BaseUrl
 from webchat_soap.settings_values import NOT_YET
@@ -27,10 +27,6 @@ _LATER = {
     "agent": "agents who answer in the console (add, list, remove)",
     "chats": "chats as the operator sees them (list, export, delete)",
 }
-
-
-class Failure(Exception):
-    """A command cannot do its work; the message is the sentence to print."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -140,7 +136,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         ready_message=ready_message(settings, demo=arguments.demo),
         before_workers=before_workers,
     )
-    with _failures_told(settings):
+    with failures_told(settings):
         return server.serve(options)
 
 
@@ -154,7 +150,7 @@ def _wsdl(arguments: argparse.Namespace) -> int:
 
     sys.stdout.buffer.write(app.wsdl_document(base_url))
     if arguments.examples is not None:
-        with _failures_told():
+        with failures_told():
             arguments.examples.mkdir(parents=True, exist_ok=True)
             for name, text in app.wsdl_examples().items():
                 (arguments.examples / name).write_text(text, encoding="utf-8")
@@ -165,7 +161,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     settings, _ = _settings(arguments)
     from webchat_soap import app, server
 
-    with _failures_told(settings), server.hold_data_folder(settings.data_dir):
+    with failures_told(settings), server.hold_data_folder(settings.data_dir):
         app.check_database(settings)
         _make_demo(settings)
     return 0
@@ -185,34 +181,7 @@ def _make_demo(settings: Settings) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings, effective = _settings(arguments)
-    _print_settings(effective)
-    from webchat_soap import app, server
-
-    held = ExitStack()
-
-    def folder() -> str:
-        held.enter_context(server.hold_data_folder(settings.data_dir))
-        app.check_files(settings)
-        return f"{settings.data_dir} can be written, and no other service holds it."
-
-    def database() -> str:
-        app.check_database(settings)
-        return f"{settings.database_url} answers."
-
-    def port() -> str:
-        server.probe_port(settings.bind.host, settings.bind.port)
-        return f"{settings.bind} is free."
-
-    failed = False
-    with held:  # the folder stays held while the database is tried
-        for name, check in (("folder", folder), ("database", database), ("port", port)):
-            try:
-                with _failures_told(settings):
-                    result, sentence = "OK", check()
-            except Failure as error:
-                result, sentence, failed = "FAILED", str(error), True
-            print(f"{name:<9} {result:<7} {sentence}")
-    return 1 if failed else 0
+    return check_deep(settings) if arguments.deep else check_start(settings, effective)
 
 
 def _not_yet(arguments: argparse.Namespace) -> int:
@@ -222,32 +191,6 @@ def _not_yet(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, tuple[EffectiveSetting, ...]]:
     flags = {row.key: value for row in settings_table() if (value := getattr(arguments, row.key, None)) is not None}
     return explain_settings(toml_path=arguments.config, flags=flags)
-
-
-def _print_settings(effective: tuple[EffectiveSetting, ...]) -> None:
-    rows = [(entry.setting.variable, entry.value or "(empty)", entry.source) for entry in effective]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, value, source in rows:
-        print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
-    print()
-
-
-@contextmanager
-def _failures_told(settings: Settings | None = None) -> Iterator[None]:
-    """Turn what starting, the stores and the system refuse with into one sentence, for the operator."""
-    from webchat_soap import app, server
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        raise Failure(f"{error.strerror or error}{place}.") from error
-    except app.WebchatError as error:
-        raise Failure(str(error) if settings is None else app.operators_reason(error, settings)) from error
-    except (server.ServeError, ValueError) as error:
-        raise Failure(str(error)) from error
 
 
 def _python() -> str:
@@ -313,9 +256,16 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         _check,
         "Tell whether `serve` would start with the same settings. Prints each setting with its value and where it came "
-        "from (default, file, environment, flag), and tests folder, database and port. A service that runs on the same "
-        "folder or port makes it fail.",
-        "WEBCHAT_DATA_DIR=/srv/webchat webchat-soap check",
+        "from (default, file, environment, flag), and tests folder, database and port; makes nothing. A service that "
+        "runs on the same folder or port makes it fail. With --deep it looks at everything that is kept instead, also "
+        "beside a running service, and prints a line for each thing that is wrong.",
+        "WEBCHAT_DATA_DIR=/srv/webchat webchat-soap check --deep",
+    )
+    check.add_argument(
+        "--deep",
+        action="store_true",
+        help="read every file and compare size and sha256 with its row, find missing and unreferenced files, check the "
+        "database; changes nothing",
     )
     _add_settings(check)
     return parser

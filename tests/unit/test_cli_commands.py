@@ -48,6 +48,67 @@ def test_check_finds_folder_database_and_port_fine(free_port: int, capsys: pytes
     assert results(capsys.readouterr().out) == {"folder": "OK", "database": "OK", "port": "OK"}
 
 
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*") if not path.is_symlink()
+    }
+
+
+@pytest.mark.parametrize("data", ["webchat-data", "some/where/else"])
+def test_check_makes_nothing_where_there_is_nothing(
+    tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}", "--data-dir", data]) == 0
+    shown = capsys.readouterr().out
+    assert results(shown) == {"folder": "OK", "database": "OK", "port": "OK"}
+    assert "is not there yet; serve makes it" in shown
+    assert "There is none yet" in shown
+    assert main(["check", "--deep", "--data-dir", data]) == 1
+    assert "There is no database" in capsys.readouterr().err
+    assert everything_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize("flags", [(), ("--deep",)])
+def test_check_changes_nothing_in_a_folder_that_was_served(
+    tmp_path: Path, free_port: int, flags: tuple[str, ...]
+) -> None:
+    assert main(["demo"]) == 0
+    before = everything_in(tmp_path)
+    assert main(["check", *flags, "--bind", f"127.0.0.1:{free_port}"]) == 0
+    assert everything_in(tmp_path) == before
+
+
+def test_check_tells_an_older_database_and_leaves_it_at_its_version(
+    tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo"]) == 0
+    with sqlite3.connect("webchat-data/webchat.db") as connection:
+        connection.executescript(
+            "DROP TABLE swept_days; DROP INDEX removed_files; UPDATE schema_version SET version = 2"
+        )
+    connection.close()
+    before = everything_in(tmp_path)
+    assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
+    assert "is of an older version; serve brings it up to date" in capsys.readouterr().out
+    assert main(["check", "--deep"]) == 0
+    assert everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("data", ["webchat-data", "some/where/else"])
+def test_a_start_that_is_refused_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "--bind", f"127.0.0.1:{port}", "--data-dir", data]) == 1
+    assert f"Port {port}" in capsys.readouterr().err
+    assert everything_in(tmp_path) == {}
+    (tmp_path / data).mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", port)):
+        assert main(["serve", "--bind", f"127.0.0.1:{port}", "--data-dir", data]) == 1
+    assert (tmp_path / data).is_dir()
+
+
 def test_check_tells_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -166,7 +227,7 @@ def test_a_database_whose_lock_another_program_holds_is_told(
     other.execute("BEGIN IMMEDIATE")
     assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 1
     other.close()
-    assert "another program may hold it" in capsys.readouterr().out
+    assert "Another program holds the lock of the database" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["check", "demo"])

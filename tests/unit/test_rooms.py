@@ -40,7 +40,8 @@ ROOMS = {
     "__init__": room(),
     "app": Room(rooms=None, libraries=frozenset({"werkzeug"})),
 }
-"""A room is a folder or a file of the package; `settings` is settings.py and the two files of its values."""
+"""A room is a folder or a file of the package; `settings` is settings.py and the two files of its values, `app`
+app.py and app_data.py, `cli` cli.py and cli_check.py."""
 
 # Calls that do something wherever they stand; what only makes a value (re.compile, frozenset, Path) is fine at import.
 DOING = {
@@ -59,7 +60,12 @@ def files() -> list[Path]:
 
 def room_of(path: Path) -> str:
     name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "settings" if name.startswith("settings_") else name
+    return whole(name)
+
+
+def whole(name: str) -> str:
+    """The room of a file that is one of several."""
+    return name.partition("_")[0] if name.startswith(("settings_", "cli_", "app_")) else name
 
 
 def imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, int]]:
@@ -85,7 +91,7 @@ def refused_imports(path: Path, source: str) -> list[str]:
         parts = imported.split(".")
         if parts[0] == "webchat_soap":
             other = parts[1] if len(parts) > 1 else "__init__"
-            other = "settings" if other.startswith("settings_") else other
+            other = whole(other)
             fine = other == name or allowed.rooms is None or other in allowed.rooms
         else:
             # _typeshed is the type checker's view of the standard library; it cannot be imported at run time.

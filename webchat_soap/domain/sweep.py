@@ -87,6 +87,16 @@ class SweepableChatStore(ChatStore, Protocol):
         """Remember these stamps and forget those days, durably; other days stay as they are."""
 
 
+class IdentifiedDatabase(Protocol):
+    """What tells whose files these are. Errors: Busy."""
+
+    def store_id(self) -> str | None:
+        """As ChatStore.store_id."""
+
+    def file_names(self) -> Iterator[str]:
+        """As ChatStore.file_names."""
+
+
 class ForeignFilesError(ValueError):
     """The files are not those of the database; the sentence names both and says what to do. For the operator."""
 
@@ -143,7 +153,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMES_TOLD]) + (", …" if len(names) > _NAMES_TOLD else "")
 
 
-def refuse_foreign_files(*, chats: ChatStore, files: SweepableFileStore, database: str, folder: str) -> None:
+def refuse_foreign_files(*, chats: IdentifiedDatabase, files: SweepableFileStore, database: str, folder: str) -> None:
     """Raise ForeignFilesError unless the files are the database's, or there are none. Changes nothing. Busy.
 
     `database` and `folder` are what the operator calls them. Files without a mark (of a version before there were

@@ -39,6 +39,8 @@ _UNSETTLED_NANOSECONDS: Final = 2_000_000_000
 """A name that comes within the same tick of the file system's clock leaves the ctime as it is; ticks are 1 to 10 ms
 here and 2 s on the coarsest file systems."""
 _MARK = re.compile(r"store-([0-9a-f]{32})")
+_PROBE_BYTES: Final = 160 * 1024
+"""What a first start takes on the disk, about: a new database with its log."""
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 """Another file system, one without hard links, or (EMLINK) a file that has as many as it can."""
 
@@ -97,7 +99,7 @@ class LocalFileStore:
         """FileStore.names. Whatever else lies in the folders is passed over."""
         for day in _days(self._folder):
             with _translated(), suppress(FileNotFoundError), os.scandir(day) as entries:
-                yield from [entry.name for entry in entries if _is_stored_file(entry, day.name)]
+                yield from (entry.name for entry in entries if _is_stored_file(entry, day.name))
 
     def ping(self) -> None:
         """FileStore.ping: writes and removes a file."""
@@ -109,6 +111,32 @@ class LocalFileStore:
                     file.write(b"ping")
             finally:
                 probe.unlink(missing_ok=True)
+
+    def probe(self) -> None:
+        """Prove that the store could be written, as `ping`, but make no folder: where there is none yet, beside it."""
+        with _translated():
+            place = self._folder
+            while not place.is_dir() and place != place.parent:
+                place = place.parent
+            probe = place / f"{_TEMPORARY}{uuid.uuid4()}"
+            try:
+                with _created(probe) as file:
+                    file.write(bytes(_PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
+
+    def is_aside(self, name: str) -> bool:
+        """AuditableFileStore.is_aside."""
+        return is_stored_name(name) and (self._aside / name[:8] / name).is_file()
+
+    def seconds_since_change(self, name: str) -> float | None:
+        """AuditableFileStore.seconds_since_change: of the bytes' inode, whose ctime every new name moves."""
+        with _translated():
+            try:
+                found = self._path(name).lstat()
+            except FileNotFoundError:
+                return None
+        return max(0.0, (self._now_ns() - found.st_ctime_ns) / 1e9)
 
     def sweep_temporary(self) -> int:
         """SweepableFileStore.sweep_temporary."""

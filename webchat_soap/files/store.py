@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from webchat_soap.domain.sweep import SweepableFileStore
 from webchat_soap.files.local import LocalFileStore
 
 
-def open_file_store(url: str | None, *, folder: Path) -> SweepableFileStore:
+def open_file_store(url: str | None, *, folder: Path) -> LocalFileStore:
     """The FileStore behind `file:///absolute/folder`, or over `folder` where there is no URL. ValueError for others.
 
     Nothing is opened or made before the first call. What no message names is put aside in a folder beside it:

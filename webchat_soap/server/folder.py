@@ -16,6 +16,8 @@ from pathlib import Path
 
 from webchat_soap.server.options import ServeError
 
+_LOCK = "lock"
+
 _DYING_SECONDS = 5.0
 """How long the workers of a killed parent are waited for; they end within milliseconds unless the machine is ill."""
 
@@ -28,22 +30,78 @@ class DataFolderInUse(ServeError):
 def hold_data_folder(data_dir: Path) -> Iterator[None]:
     """Hold the folder (made when missing) until the context ends. DataFolderInUse, ServeError.
 
-    A living holder refuses at once; the workers of a dead one are waited for.
+    A living holder refuses at once; the workers of a dead one are waited for. A folder that was made here, and into
+    which nothing came, is taken away again: a start that is refused leaves nothing behind.
     """
+    made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    descriptor = None
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ServeError(
-            f"The data folder {data_dir} cannot be used ({error.strerror}); make it writable, or set WEBCHAT_DATA_DIR."
-        ) from error
-    try:
-        _lock(descriptor, data_dir)
+        descriptor = _open_held(data_dir)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
+        if made:
+            _take_back(data_dir, made)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def probe_data_folder(data_dir: Path) -> None:
+    """Return when `serve` could hold the folder now, and make nothing. DataFolderInUse, ServeError."""
+    try:
+        descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    try:
+        _lock(descriptor, data_dir)
+    finally:
         os.close(descriptor)
+
+
+def _open_held(data_dir: Path) -> int:
+    """The descriptor of the lock that lies in the folder, held."""
+    while True:
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(data_dir, error) from error
+        try:
+            _lock(descriptor, data_dir)
+            if _is_at(descriptor, data_dir / _LOCK):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder has taken back the folder that it had made
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _take_back(data_dir: Path, made: list[Path]) -> None:
+    """Remove folders that hold nothing but our lock, the innermost first."""
+    try:
+        if [entry.name for entry in data_dir.iterdir()] == [_LOCK]:
+            (data_dir / _LOCK).unlink()
+        for folder in made:
+            folder.rmdir()
+    except OSError:
+        return  # something came into it, or was never made
+
+
+def _unusable(data_dir: Path, error: OSError) -> ServeError:
+    return ServeError(
+        f"The data folder {data_dir} cannot be used ({error.strerror}); make it writable, or set WEBCHAT_DATA_DIR."
+    )
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:

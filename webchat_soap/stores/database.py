@@ -109,7 +109,7 @@ class Database:
         connection = None
         try:
             connection = self._open(read_only=False)
-            if self._version(connection) < NEWEST_VERSION:
+            if version_of(connection, self.path) < NEWEST_VERSION:
                 self._migrate(connection)
             # After it was opened for writing: a layered file system gives a file its number only then.
             found = self.path.stat()
@@ -156,20 +156,6 @@ class Database:
             raise
         return connection
 
-    def _version(self, connection: sqlite3.Connection) -> int:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables:
-            return 0
-        if "schema_version" not in tables:
-            raise UnusableDatabaseError(f"{self.path} is a database of another program; name another file.")
-        (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-        if version > NEWEST_VERSION:
-            raise UnusableDatabaseError(
-                f"{self.path} was made by a newer version of this program (its schema is {version}, this version knows "
-                f"up to {NEWEST_VERSION}); run that version again, or restore a backup from before the change."
-            )
-        return int(version)
-
     def _migrate(self, connection: sqlite3.Connection) -> None:
         turn = Turn(self._turn_path)
         try:
@@ -181,7 +167,7 @@ class Database:
                 )
             connection.execute("BEGIN IMMEDIATE")
             try:
-                version = self._version(connection)  # another process may have come first
+                version = version_of(connection, self.path)  # another process may have come first
                 if version == 0:
                     connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT")
                     connection.execute("INSERT INTO schema_version VALUES (0)")
@@ -196,3 +182,19 @@ class Database:
                 raise
         finally:
             turn.close()
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The number of the schema's last step; 0 for an empty database. UnusableDatabaseError for one that is not ours."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return 0
+    if "schema_version" not in tables:
+        raise UnusableDatabaseError(f"{path} is a database of another program; name another file.")
+    (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    if version > NEWEST_VERSION:
+        raise UnusableDatabaseError(
+            f"{path} was made by a newer version of this program (its schema is {version}, this version knows "
+            f"up to {NEWEST_VERSION}); run that version again, or restore a backup from before the change."
+        )
+    return int(version)

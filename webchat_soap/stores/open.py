@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from webchat_soap.stores.inspection import SqliteInspection
 from webchat_soap.stores.sqlite import SqliteChatStore
 
 PATIENCE_SECONDS: Final = 5.0
@@ -42,6 +43,19 @@ def open_chat_store(
     same for all processes on this database, is made where it is missing. `patience_seconds` bounds how long a call
     waits for a database that is locked or stuck before it is Busy.
     """
+    return SqliteChatStore(
+        _path_of(url), lock_folder=lock_folder.absolute(), clock=clock, patience_seconds=patience_seconds
+    )
+
+
+def open_inspection(
+    url: str, *, for_writing: bool = False, patience_seconds: float = PATIENCE_SECONDS
+) -> SqliteInspection:
+    """A look at the database behind the URL (as `open_chat_store`) that makes nothing and brings nothing up to date."""
+    return SqliteInspection(_path_of(url), patience_seconds=patience_seconds, for_writing=for_writing)
+
+
+def _path_of(url: str) -> Path:
     if url.startswith(("postgresql:", "postgresql+", "postgres:")):
         raise ValueError("postgresql:// is not in this version yet; use sqlite:///PATH.")
     try:
@@ -53,9 +67,4 @@ def open_chat_store(
     if parsed.database in (None, "", ":memory:") or parsed.host or parsed.query:
         raise ValueError("The database URL must name a file, as sqlite:///PATH, and nothing else.")
     assert parsed.database is not None
-    return SqliteChatStore(
-        Path(parsed.database).absolute(),
-        lock_folder=lock_folder.absolute(),
-        clock=clock,
-        patience_seconds=patience_seconds,
-    )
+    return Path(parsed.database).absolute()
