@@ -16,7 +16,7 @@ from webchat_soap.files.local import LocalFileStore
 from webchat_soap.files.spool import sweep_spool
 from webchat_soap.files.store import open_file_store
 from webchat_soap.settings import Settings
-from webchat_soap.stores import open_chat_store, open_inspection
+from webchat_soap.stores import SqliteInspection, open_chat_store, open_inspection
 from webchat_soap.stores import operators_reason as database_reason
 
 __all__ = [
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 def open_stores(settings: Settings) -> tuple[SweepableChatStore, SweepableFileStore]:
     """The stores of the settings, in a data folder that is made where it is missing."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    chats = open_chat_store(settings.database_url, lock_folder=settings.data_dir / "locks")
+    chats = open_chat_store(settings.database_url, lock_folder=_lock_folder(settings))
     files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
     return chats, files
 
@@ -68,12 +68,13 @@ def sweep(settings: Settings) -> SweepReport:
 
 def check_database(settings: Settings) -> str:
     """Prove that `serve` could work with the database, as a sentence; raises as `sweep`. Makes and changes nothing."""
-    with closing(open_inspection(settings.database_url, for_writing=True)) as chats:
+    with closing(_inspection(settings, for_writing=True)) as chats:
         refuse_foreign_files(chats=chats, files=_files(settings), **_places(settings))
         if not chats.is_made():
             return f"There is none yet at {settings.database_url}; serve makes it."
         if chats.is_older():
             return f"{settings.database_url} is of an older version; serve brings it up to date first (back it up)."
+        chats.check_nothing_lost()
         chats.check_writable()
         return f"{settings.database_url} answers."
 
@@ -88,7 +89,7 @@ def check_everything(
 ) -> Iterator[Finding]:
     """domain.audit over the stores of the settings; raises as `sweep` when there is no database of these files."""
     files = _files(settings)
-    with closing(open_inspection(settings.database_url)) as chats:
+    with closing(_inspection(settings)) as chats:
         if not chats.is_made():
             raise ValueError(f"There is no database at {settings.database_url}, so there is nothing to compare with.")
         refuse_foreign_files(chats=chats, files=files, **_places(settings))
@@ -118,6 +119,14 @@ def operators_reason(error: WebchatError, settings: Settings) -> str:
             return f"{place} cannot be used: {cause.strerror or cause}."
         cause = cause.__cause__
     return str(error)
+
+
+def _inspection(settings: Settings, *, for_writing: bool = False) -> SqliteInspection:
+    return open_inspection(settings.database_url, lock_folder=_lock_folder(settings), for_writing=for_writing)
+
+
+def _lock_folder(settings: Settings) -> Path:
+    return settings.data_dir / "locks"
 
 
 def _files(settings: Settings) -> LocalFileStore:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.schema import NEWEST_VERSION, SQLITE_STEPS
 from webchat_soap.stores.turn import Turn
 
@@ -36,7 +37,7 @@ class UnusableDatabaseError(ValueError):
 
 
 class DatabaseGoneError(UnusableDatabaseError):
-    """The file was removed or replaced while it was in use."""
+    """The file, or its log, was removed or replaced while it was in use."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -45,14 +46,22 @@ class DatabaseGoneError(UnusableDatabaseError):
         )
 
 
+class LostMessagesError(UnusableDatabaseError):
+    """The database lacks what it has acknowledged: it is older than it should be."""
+
+
 class Database:
     """One SQLite file. Nothing is touched before the first `connect`, which also brings it to the newest version.
 
     Errors of `connect`: UnusableDatabaseError; sqlite3.Error and OSError when the file cannot be reached right now.
     """
 
-    def __init__(self, path: Path, *, turn_path: Path, patience_seconds: float) -> None:
+    def __init__(self, path: Path, *, turn_path: Path, patience_seconds: float, acknowledged: Acknowledged) -> None:
         self.path = path
+        self.log_path = path.with_name(path.name + "-wal")
+        self._log_name = str(self.log_path)
+        self._log: _Identity | None = None
+        self._acknowledged = acknowledged
         self._name = str(path)  # os.stat takes it in two thirds of the time
         self._gone = False
         self._turn_path = turn_path
@@ -78,16 +87,34 @@ class Database:
                     self._prepared = True
             finally:
                 self._lock.release()
-        self.check_in_place()
+        self._check_file()
+        if not read_only:
+            self._log = None
         return self._open(read_only=read_only)
 
     def check_in_place(self) -> None:
-        """Raise DatabaseGoneError once the path leads to another file than the one in use, or to none. OSError.
+        """Raise DatabaseGoneError once the path leads to another file than the one in use, or to none, or that of the
+        log to another than that of the writable connection, which has begun a transaction. OSError.
 
-        A commit to a file that has no name any more succeeds, and is lost with the process; asking costs 2 µs. It
-        stays so until a restart, also when the file comes back: what happened to its log meanwhile nobody knows, and
+        A commit to a file that has no name any more succeeds, and is lost with the process; asking costs 2 µs a file.
+        It stays so until a restart, also when the file comes back: what happened to its log meanwhile nobody knows, and
         one that is new would silently begin without the old messages. Only a start can tell whether it fits the files.
         """
+        self._check_file()
+        try:
+            found = os.stat(self._log_name)  # noqa: PTH116 - see _name
+        except FileNotFoundError:
+            identity = None
+        else:
+            identity = (found.st_dev, found.st_ino)
+        # SQLite removes the log with the last connection only, so as long as this one lives it is the same.
+        if self._log is None:
+            self._log = identity
+        if identity is None or identity != self._log:
+            self._gone = True
+            raise DatabaseGoneError(self.log_path)
+
+    def _check_file(self) -> None:
         if not self._gone:
             try:
                 found = os.stat(self._name)  # noqa: PTH116 - see _name
@@ -103,14 +130,18 @@ class Database:
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise UnusableDatabaseError(f"SQLite {sqlite3.sqlite_version} is too old; {needed} or newer is needed.")
         if self.path in _IN_USE:
-            self.check_in_place()
+            self._check_file()
         else:
             self._create()
         connection = None
         try:
             connection = self._open(read_only=False)
-            if version_of(connection, self.path) < NEWEST_VERSION:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if version_of(connection, self.path) < NEWEST_VERSION or mode != "wal":  # VACUUM INTO makes it another
                 self._migrate(connection)
+            lost = self._acknowledged.find_lost(connection)
+            if lost is not None:
+                raise LostMessagesError(lost.sentence(self.path))
             # After it was opened for writing: a layered file system gives a file its number only then.
             found = self.path.stat()
             _IN_USE.setdefault(self.path, (found.st_dev, found.st_ino))

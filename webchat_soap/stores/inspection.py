@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from webchat_soap.domain.audit import Finding, KeptFile
 from webchat_soap.stores import refusals
-from webchat_soap.stores.database import UnusableDatabaseError, version_of
+from webchat_soap.stores.acknowledged import Acknowledged
+from webchat_soap.stores.database import LostMessagesError, UnusableDatabaseError, version_of
 from webchat_soap.stores.schema import NEWEST_VERSION
 
 CHATS_AT_ONCE: Final = 500
@@ -63,9 +64,12 @@ class SqliteInspection:
     """AuditableChatStore, and what `check` asks. One thread at a time. Busy where the database does not answer, with
     the reason as its cause (UnusableDatabaseError, OlderDatabaseError, sqlite3.Error, OSError)."""
 
-    def __init__(self, path: Path, *, patience_seconds: float, for_writing: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, acknowledged: Acknowledged, patience_seconds: float, for_writing: bool = False
+    ) -> None:
         """`for_writing` is what `check_writable` needs; it moves the log of a killed service into the database."""
         self.path = path
+        self._acknowledged = acknowledged
         self._patience_seconds = patience_seconds
         self._for_writing = for_writing
         self._connection: sqlite3.Connection | None = None
@@ -98,6 +102,13 @@ class SqliteInspection:
         """Whether `serve` would bring it up to date first."""
         with self._connected() as connection:
             return version_of(connection, self.path) < NEWEST_VERSION
+
+    def check_nothing_lost(self) -> None:
+        """Busy (because of LostMessagesError) when it lacks a message that it has acknowledged."""
+        with self._connected() as connection:
+            lost = self._acknowledged.find_lost(connection)
+            if lost is not None:
+                raise LostMessagesError(lost.sentence(self.path))
 
     def check_writable(self) -> None:
         """Busy when it cannot be written, or somebody holds its lock."""
@@ -138,6 +149,12 @@ class SqliteInspection:
 
     def contradictions(self) -> Iterator[Finding]:
         """AuditableChatStore.contradictions."""
+        with self._connected() as connection:
+            lost = self._acknowledged.find_lost(connection) if version_of(connection, self.path) > 1 else None
+            if lost is not None:
+                yield Finding(
+                    subject="database", problem=lost.sentence(self.path), advice="a start is refused till then"
+                )
         last = 0
         while True:
             with self._connected() as connection:

@@ -11,8 +11,9 @@ from urllib.parse import quote
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.inspection import SqliteInspection
-from webchat_soap.stores.sqlite import SqliteChatStore
+from webchat_soap.stores.sqlite import ACKNOWLEDGED, SqliteChatStore
 
 PATIENCE_SECONDS: Final = 5.0
 """Longest honest turn seen is well under a second; a caller with a 45 s budget can still try again after this."""
@@ -49,10 +50,15 @@ def open_chat_store(
 
 
 def open_inspection(
-    url: str, *, for_writing: bool = False, patience_seconds: float = PATIENCE_SECONDS
+    url: str, *, lock_folder: Path, for_writing: bool = False, patience_seconds: float = PATIENCE_SECONDS
 ) -> SqliteInspection:
     """A look at the database behind the URL (as `open_chat_store`) that makes nothing and brings nothing up to date."""
-    return SqliteInspection(_path_of(url), patience_seconds=patience_seconds, for_writing=for_writing)
+    return SqliteInspection(
+        _path_of(url),
+        acknowledged=Acknowledged(lock_folder.absolute() / ACKNOWLEDGED),
+        patience_seconds=patience_seconds,
+        for_writing=for_writing,
+    )
 
 
 def _path_of(url: str) -> Path:

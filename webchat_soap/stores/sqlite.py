@@ -28,6 +28,7 @@ from webchat_soap.domain.chat import (
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.stores import refusals
+from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
@@ -42,6 +43,9 @@ MAX_READERS: Final = 8
 
 PING_SECONDS: Final = 1.0
 """Probes ask every few seconds and give up soon; an honest turn is milliseconds."""
+
+ACKNOWLEDGED: Final = "acknowledged"
+"""The file's name in the lock folder."""
 
 T = TypeVar("T")
 
@@ -60,7 +64,10 @@ class SqliteChatStore:
         self._lock_folder = lock_folder
         self._sql = Statements(SQLiteDialect_pysqlite(paramstyle="qmark"))
         turn_path = lock_folder / "writer.lock"
-        self._database = Database(path, turn_path=turn_path, patience_seconds=patience_seconds)
+        self._acknowledged = Acknowledged(lock_folder / ACKNOWLEDGED)
+        self._database = Database(
+            path, turn_path=turn_path, patience_seconds=patience_seconds, acknowledged=self._acknowledged
+        )
         self._news = News(read_state=self._read_state, connect=self._connect_reader, statements=self._sql)
         self._writer = GroupWriter(
             database=self._database,
@@ -68,6 +75,7 @@ class SqliteChatStore:
             statements=self._sql,
             now=lambda: to_milliseconds(clock()),
             announce=self._news.announce,
+            note=self._acknowledged.note,
             patience_seconds=patience_seconds,
         )
         self._readers = QueuePool(
@@ -188,6 +196,7 @@ class SqliteChatStore:
         self._news.close()
         self._closed = True
         self._readers.dispose()
+        self._acknowledged.close(log=self._database.log_path)
 
     def _page(self, cursor: sqlite3.Cursor, chat_id: str, after_sequence: int, max_messages: int) -> MessagePage:
         chat = cursor.execute(self._sql.select_chat, (chat_id,)).fetchone()

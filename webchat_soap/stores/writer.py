@@ -35,7 +35,8 @@ T = TypeVar("T")
 class GroupWriter:
     """Runs commands in group commits. The thread, its connection and its lock file come with the first command.
 
-    `now` gives milliseconds since 1970; `announce` is told after each commit which chats moved.
+    `now` gives milliseconds since 1970; `note` is told within the turn, and `announce` after each commit, which
+    chats moved.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class GroupWriter:
         statements: Statements,
         now: Callable[[], int],
         announce: Callable[[Mapping[str, tuple[int, bool]]], None],
+        note: Callable[[Mapping[str, tuple[int, bool]]], None],
         patience_seconds: float,
     ) -> None:
         self._database = database
@@ -53,6 +55,7 @@ class GroupWriter:
         self._statements = statements
         self._now = now
         self._announce = announce
+        self._note = note
         self._patience_seconds = patience_seconds
         self._patience = Patience(patience_seconds)
         self._queue: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
@@ -143,6 +146,7 @@ class GroupWriter:
                 moved = self._run_all(batch, cursor, guarded=True)
             self._database.check_in_place()
             cursor.execute("COMMIT")
+            self._note(moved or {})  # before the receipts, and in the turn: the last commit's is the one that stays
             return moved or {}
         finally:
             self._turn.give_back()
