@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from os import SEEK_END
 from threading import BoundedSemaphore
 from typing import BinaryIO
 
@@ -304,6 +305,9 @@ class ChatService:
             )
         name = self._new_name(own_name.rpartition(".")[2])
         try:
+            with self._files.open(own_name) as stream:
+                if stream.seek(0, SEEK_END) != source.size:
+                    raise FileNotFoundError  # what is left of it is not the file that its row promises
             self._files.copy(source=own_name, name=name)
         except FileNotFoundError:
             raise _gone(details) from None

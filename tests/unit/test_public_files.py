@@ -46,12 +46,23 @@ class WatchedBytes(io.BytesIO):
         return piece
 
 
+class ShrinkingBytes(WatchedBytes):
+    """Bytes that lose their second half as soon as somebody has seen how many they are."""
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        found = super().seek(at, whence)
+        if whence == io.SEEK_END:
+            self.truncate(found // 2)
+        return found
+
+
 class Files:
     """A file store that remembers what it opened."""
 
     def __init__(self) -> None:
         self.bytes: dict[str, bytes] = {}
         self.opened: list[WatchedBytes] = []
+        self.make = WatchedBytes
         self.error: Exception | None = None
 
     def open(self, name: str) -> BinaryIO:
@@ -59,7 +70,7 @@ class Files:
             raise self.error
         if name not in self.bytes:
             raise FileNotFoundError(name)
-        self.opened.append(WatchedBytes(self.bytes[name]))
+        self.opened.append(self.make(self.bytes[name]))
         return self.opened[-1]
 
 
@@ -236,7 +247,21 @@ def test_a_row_without_bytes_is_404_and_said_in_the_log(site: Site, caplog: pyte
         answer = site.get(LOST)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
     assert "ETag" not in answer.headers
+    assert "This file was lost on the server; ask who sent it" in answer.text
     assert LOST in caplog.text
+
+
+@pytest.mark.parametrize("left", [b"", BYTES[:-1], BYTES + b"!"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_bytes_that_are_not_as_many_as_the_row_says_are_404_and_not_a_broken_connection(
+    site: Site, caplog: pytest.LogCaptureFixture, left: bytes, method: str
+) -> None:
+    site.files.bytes[PNG] = left
+    with caplog.at_level(logging.WARNING):
+        answer = site.get(method=method, Range="bytes=0-0")
+    assert answer.status_code == 404
+    assert f"{PNG} has {len(left)} bytes where its row says {len(BYTES)}" in caplog.text
+    assert site.files.opened[-1].closed
 
 
 @pytest.mark.parametrize("part", ["chats", "files"])
@@ -415,7 +440,7 @@ def test_a_range_deep_in_a_file_is_sought_not_read_up_to(site: Site) -> None:
 
 
 def test_bytes_that_end_too_early_break_the_connection_instead_of_pretending(site: Site) -> None:
-    site.add(PNG, BYTES, size=2048)
+    site.files.make = ShrinkingBytes
     with served(site.app) as connection:
         connection.request("GET", f"/public_files/{PNG}")
         with pytest.raises(http.client.IncompleteRead):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -98,7 +99,14 @@ class PublicFiles:
             stream = self._files.open(name)
         except FileNotFoundError:
             _log.warning("public file %s has a row but no bytes", name)
-            return _no_such_file()
+            return _lost_file()
+        there = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if there != file.size:
+            # Sent as it is, it would end as a broken connection, or as another file than the one that was proved.
+            stream.close()
+            _log.warning("public file %s has %d bytes where its row says %d", name, there, file.size)
+            return _lost_file()
         headers["Content-Length"] = str(verdict.stop - verdict.start)
         if verdict.status == 206:
             headers["Content-Range"] = f"bytes {verdict.start}-{verdict.stop - 1}/{file.size}"
@@ -153,6 +161,11 @@ class _Slice:
 
 def _no_such_file() -> Response:
     return plain(404, "There is no such file; check that the link is complete.")
+
+
+def _lost_file() -> Response:
+    """404 and not 410: an operator may bring the bytes back."""
+    return plain(404, "This file was lost on the server; ask who sent it for another copy, or tell the operator.")
 
 
 def _day_of(name: str) -> datetime | None:
