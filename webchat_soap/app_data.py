@@ -122,7 +122,9 @@ def operators_reason(error: WebchatError, settings: Settings) -> str:
 
 
 def _inspection(settings: Settings, *, for_writing: bool = False) -> SqliteInspection:
-    return open_inspection(settings.database_url, lock_folder=_lock_folder(settings), for_writing=for_writing)
+    return open_inspection(
+        settings.database_url, lock_folder=_lock_folder(settings), for_writing=for_writing, patience_seconds=1.0
+    )
 
 
 def _lock_folder(settings: Settings) -> Path:

@@ -46,7 +46,9 @@ class Kept:
 
     def findings(self) -> list[str]:
         status = main(["check", "--deep", "--data-dir", str(self.data)])
-        *lines, summary = self.capsys.readouterr().out.splitlines()
+        told = self.capsys.readouterr()
+        *lines, summary = told.out.splitlines()
+        assert told.err == ""
         assert status == (1 if lines else 0)
         assert summary.startswith("Checked ")
         assert summary.endswith(f"{len(lines)} finding(s)." if lines else "nothing wrong.")
@@ -203,7 +205,7 @@ def test_a_damaged_database_is_found_and_the_files_are_looked_at_all_the_same(ke
         file.write(b"\xa5" * int(size))
     kept.path(kept.names[0]).unlink()
     lines = kept.findings()
-    assert any(line.startswith("database: ") and "damaged" in line for line in lines)
+    assert any("damaged" in line and "restore a backup" in line for line in lines)
     assert any(line.startswith(f"{kept.names[0]}: its bytes are missing") for line in lines)
 
 
@@ -272,7 +274,7 @@ def test_memory_does_not_grow_with_what_there_is(tmp_path: Path) -> None:
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(status)"
     )
     used = []
-    for messages, files in ((1000, 500), (100_000, 20_000)):
+    for messages, files in ((1000, 500), (40_000, 8_000)):
         data = tmp_path / f"with-{messages}"
         fill(data, Full(messages=messages, files=files, chats=100))
         done = subprocess.run(
@@ -281,4 +283,4 @@ def test_memory_does_not_grow_with_what_there_is(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
         used.append(int(done.stdout.split()[-1]))
-    assert used[1] < used[0] + 12, f"{used} MiB"
+    assert used[1] < used[0] + 8, f"{used} MiB"

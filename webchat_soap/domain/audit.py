@@ -31,7 +31,7 @@ class Finding:
     """Something is not as it should be."""
 
     subject: str
-    """What it is about: a stored name, `chat ID`, or `database`."""
+    """What it is about: a stored name, `chat ID`, `database`, or what the check was doing."""
     problem: str
     advice: str
 
@@ -117,7 +117,9 @@ def audit(
         except Busy as error:
             progress.findings += 1
             yield Finding(
-                subject="database", problem=f"it cannot be read ({reason(error)})", advice="then run the check again"
+                subject=progress.stage,
+                problem=f"this could not be ended ({reason(error).removesuffix('.')})",
+                advice="see to it and run the check again",
             )
     progress.seconds = time.monotonic() - began
 
