@@ -161,7 +161,7 @@ class SqliteChatStore:
         return self._read(lambda cursor: dict(cursor.execute(self._sql.select_swept).fetchall()))
 
     def remember_swept(self, *, stamps: Mapping[str, str], forget: Iterable[str]) -> None:
-        self._writer.submit(lambda transaction: transaction.remember_swept(stamps=stamps, forget=forget))
+        self._writer.begin(lambda transaction: transaction.remember_swept(stamps=stamps, forget=forget)).result()
 
     def store_id(self) -> str | None:
         try:
