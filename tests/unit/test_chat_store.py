@@ -537,6 +537,8 @@ def test_waiters_are_woken_by_a_message_and_by_the_end_of_their_chat_alone(store
     for waiter in waiters:
         waiter.join(SOON)
         assert not waiter.is_alive()
+    if news == "end":
+        ahead.join(SOON)
     assert other.is_alive()
     assert ahead.is_alive() == (news == "message")
     store.wake_all()
