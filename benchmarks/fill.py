@@ -32,7 +32,7 @@ def fill(data_dir: Path, *, chats: int, messages: int, probes: int, probe_messag
     """
     settings = load_settings(environ={"WEBCHAT_DATA_DIR": str(data_dir)}, toml_path=None)
     data_dir.mkdir(parents=True, exist_ok=True)
-    app.check_database(settings)
+    app.sweep(settings)
     with closing(sqlite3.connect(data_dir / "webchat.db", isolation_level=None)) as connection:
         # Nothing is lost if it is: it would be filled again.
         for setting in ("synchronous=OFF", "cache_size=-200000", "temp_store=MEMORY"):
