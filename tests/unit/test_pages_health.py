@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from werkzeug.test import Client, TestResponse
@@ -15,6 +17,8 @@ from tests.serving import wait_until
 from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.outages import Outage
 from webchat_soap.web.health import FRESH_SECONDS, Health
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 class Part:
@@ -119,6 +123,13 @@ def test_readyz_that_is_asked_all_the_time_looks_once_a_second() -> None:
     looks = 1 + (time.monotonic() - began) / FRESH_SECONDS
     assert 1 <= chats.pings <= looks
     assert 1 <= files.pings <= looks
+
+
+def test_the_readme_says_what_to_do_for_every_cause() -> None:
+    health = README.read_text(encoding="utf-8").partition("**Health.**")[2].partition("**Logs**")[0]
+    causes = re.findall(r"^\| `([^`]+)` \| .{10,} \|$", health, re.MULTILINE)
+    assert sorted(causes) == sorted(Outage)
+    assert '"causes": {"files": "disk full"}' in health
 
 
 @pytest.mark.parametrize("path", ["healthz", "readyz"])
