@@ -58,6 +58,7 @@ class Client:
     def __init__(self, service: Running, data: Path, host: FileHost) -> None:
         self.service = service
         self.data = data
+        self.host = host
         self.acknowledged: dict[str, list[str]] = {}
         """By chat: the ids of messages with a receipt."""
         self.file_url = host.serve("/notes.txt", TEXT_FILE)
@@ -153,12 +154,10 @@ def assert_busy(answer: Answer, data: Path) -> None:
 
 
 @contextmanager
-def serving(data: Path, *, by: tuple[str, ...] = (), flags: tuple[str, ...] = (), **settings: str) -> Iterator[Client]:
+def serving(data: Path, *, by: tuple[str, ...] = (), **settings: str) -> Iterator[Client]:
     """A service that answers, a host that it may fetch from, and a client."""
-    with FileHost() as host:
-        settings.setdefault("FETCH_ALLOW", f"127.0.0.1:{host.port}")
-        with running(data, by=by, flags=flags, **settings) as service:
-            yield Client(service, data, host)
+    with FileHost() as host, running(data, by=by, FETCH_ALLOW=f"127.0.0.1:{host.port}", **settings) as service:
+        yield Client(service, data, host)
 
 
 @contextmanager
@@ -200,9 +199,16 @@ def faulty_calls(pid: int, fault: str, *, log: Path, path: Path | None = None) -
         yield log
     finally:
         tracer.terminate()
-        tracer.wait(timeout=20)
+        try:
+            tracer.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # strace may miss that what it traced was killed
+            tracer.kill()
+            tracer.wait()
 
 
 def _is_traced(pid: int) -> bool:
-    tasks = list(Path(f"/proc/{pid}/task").iterdir())
-    return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
+    except FileNotFoundError:  # a thread has just ended
+        return False
