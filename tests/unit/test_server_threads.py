@@ -167,7 +167,7 @@ def test_without_memory_for_a_thread_a_job_is_refused_and_with_it_all_is_as_befo
         from pathlib import Path
         from webchat_soap.server.threads import NoRoom, Threads
 
-        threads = Threads(most=50, most_in_line=100)
+        threads = Threads(few=1, most=50, most_in_line=100)
         first, gate, inside = threading.Event(), threading.Event(), threading.Semaphore(0)
 
         def wait():
