@@ -212,9 +212,11 @@ class GroupWriter:
             except Exception as error:
                 if type(error) is sqlite3.DatabaseError:  # the file is damaged
                     raise
+                if not guarded:  # what it has counted and gathered so far is not in the database yet
+                    return None
                 request.error = Internal()
                 request.error.__cause__ = error
-            if request.error is not None and cursor.connection.total_changes != changes:
+            if request.error is not None and (guarded or cursor.connection.total_changes != changes):
                 if not guarded:
                     return None
                 cursor.execute("ROLLBACK TO command")
