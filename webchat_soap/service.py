@@ -318,10 +318,11 @@ class ChatService:
     def _removed_on_failure(self, name: str) -> Iterator[None]:
         try:
             yield
-        except WebchatError:
-            # The store promises that a refusal left no row. After anything else the row may be there: the bytes stay,
-            # and the sweep of the next start decides.
-            self._files.remove(name)
+        except WebchatError as error:
+            # Mostly the store promises that a refusal left no row. After anything else the row may be there: the bytes
+            # stay, and the sweep of the next start decides.
+            if error.surely_not_stored:
+                self._files.remove(name)
             raise
 
     def _new_name(self, extension: str) -> str:

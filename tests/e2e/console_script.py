@@ -66,9 +66,17 @@ def until(condition: object, *, seconds: float, what: str) -> None:
 
 
 class Running:
-    """`webchat-soap serve` on a data folder."""
+    """`webchat-soap serve` on a data folder. `by` is a command that becomes it: `("prlimit", "--nofile=64")`."""
 
-    def __init__(self, data: Path, *, port: int | None = None, flags: tuple[str, ...] = (), **settings: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        flags: tuple[str, ...] = (),
+        by: tuple[str, ...] = (),
+        **settings: str,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"{data.name}-{self.port}.log"
@@ -77,7 +85,7 @@ class Running:
         environ |= {"WEBCHAT_DATA_DIR": str(data), "WEBCHAT_BIND": f"127.0.0.1:{self.port}"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [SCRIPT, "serve", *flags], env=environ, stdout=log, stderr=log, cwd=data.parent
+                [*by, SCRIPT, "serve", *flags], env=environ, stdout=log, stderr=log, cwd=data.parent
             )
 
     def wait(self, *, seconds: float = 30) -> Running:
@@ -108,9 +116,11 @@ class Running:
 
 
 @contextmanager
-def running(data: Path, *, port: int | None = None, flags: tuple[str, ...] = (), **settings: str) -> Iterator[Running]:
+def running(
+    data: Path, *, port: int | None = None, flags: tuple[str, ...] = (), by: tuple[str, ...] = (), **settings: str
+) -> Iterator[Running]:
     """A service that answers, stopped when the context is left."""
-    service = Running(data, port=port, flags=flags, **settings)
+    service = Running(data, port=port, flags=flags, by=by, **settings)
     try:
         yield service.wait()
     finally:

@@ -42,6 +42,7 @@ from webchat_soap.stores import UnusableDatabaseError, open_chat_store, sqlite_u
 from webchat_soap.stores.claims import claims_in
 from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
 from webchat_soap.stores.sqlite import SqliteChatStore
+from webchat_soap.stores.transaction import Transaction
 from webchat_soap.stores.turn import Turn
 
 Opener = Callable[..., SqliteChatStore]
@@ -441,6 +442,25 @@ def test_a_name_that_is_taken_harms_only_its_own_message(opener: Opener, tmp_pat
         assert sorted(result.result(SOON).sequence for result in results) == list(range(2, 10))
     assert store.find_chat("c2") is None
     assert store.find_receipt(new_token(scope="chat:c2")) is None
+
+
+def test_a_command_without_memory_in_its_middle_leaves_neither_a_message_nor_a_gap(
+    opener: Opener, tmp_path: Path
+) -> None:
+    store = opener()
+    send(store)
+
+    def fail_midway(transaction: Transaction) -> None:
+        transaction.append(new_message(text="half"), open_unknown=True, quota=QUOTA)
+        raise MemoryError
+
+    with turn_held(tmp_path):
+        failing = store._writer.begin(fail_midway)
+        beside = store.append(new_message(text="whole"), open_unknown=True, quota=QUOTA)
+    with pytest.raises(Internal):
+        failing.result()
+    assert beside.result().sequence == 2
+    assert texts(store) == ["test message", "whole"]
 
 
 def test_a_database_that_is_damaged_while_it_is_served_is_busy(opener: Opener, tmp_path: Path) -> None:

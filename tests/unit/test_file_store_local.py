@@ -87,7 +87,6 @@ def test_a_disk_without_write_is_busy_but_can_be_read(small_disk: Path, spooled:
         store.ping,
         lambda: store.save(spooled(b"more"), name=new_name()),
         lambda: store.copy(source=name, name=copy),
-        lambda: store.remove(name),
     ):
         with pytest.raises(Busy):
             call()
@@ -96,6 +95,20 @@ def test_a_disk_without_write_is_busy_but_can_be_read(small_disk: Path, spooled:
     store.ping()
     store.copy(source=name, name=copy)
     assert content_of(store, copy) == b"bytes"
+
+
+def test_what_cannot_be_removed_now_is_removed_later(small_disk: Path, spooled: Spool) -> None:
+    store = open_file_store(None, folder=small_disk / "files")
+    name = new_name()
+    store.save(spooled(b"bytes"), name=name)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    store.remove(name)
+    assert content_of(store, name) == b"bytes"
+    with pytest.raises(Busy):
+        store.ping()
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    store.ping()
+    assert files_under(small_disk) == []
 
 
 def test_too_few_descriptors_are_busy(tmp_path: Path) -> None:

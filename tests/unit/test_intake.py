@@ -508,7 +508,7 @@ def test_no_room_is_busy_and_leaves_nothing(tmp_path: Path, limited: str) -> Non
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.split() == ["Busy", "30"], done.stderr
+    assert done.stdout.split() == ["Busy", "10"], done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import threading
+import time
+from pathlib import Path
 
 import pytest
 from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request
 
+from tests.serving import wait_until
 from webchat_soap.domain.errors import Busy
-from webchat_soap.web.health import Health
+from webchat_soap.domain.outages import Outage
+from webchat_soap.web.health import FRESH_SECONDS, Health
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 class Part:
     """A store that answers a ping, or does not."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, until: threading.Event | None = None) -> None:
         self.error = error
+        self.until = until
         self.pings = 0
 
     def ping(self) -> None:
         self.pings += 1
+        if self.until:
+            self.until.wait(20)
         if self.error:
             raise self.error
 
@@ -70,15 +81,55 @@ def test_readyz_is_503_whatever_a_part_raises_and_tells_the_log_why_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caused = Busy("try again")
+    caused.outage = Outage.LOCKED
     caused.__cause__ = ValueError("secret.db\nis garbage")
     with caplog.at_level(logging.WARNING):
         answer = ask("readyz", Part(caused), Part(RuntimeError("secret")))
     assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/json")
-    assert answer.get_json() == {"status": "not ready", "database": "failing", "files": "failing"}
-    assert [record.getMessage() for record in caplog.records] == [
-        "not ready: database: Busy: try again <- ValueError: secret.db is garbage",
-        "not ready: files: RuntimeError: secret",
-    ]
+    assert answer.get_json() == {
+        "status": "not ready",
+        "database": "failing",
+        "files": "failing",
+        "causes": {"database": "locked by another program", "files": "see the log"},
+    }
+    assert {record.getMessage() for record in caplog.records} == {
+        "not ready: database (locked by another program): Busy: try again <- ValueError: secret.db is garbage",
+        "not ready: files (see the log): RuntimeError: secret",
+    }
+
+
+def test_readyz_answers_in_time_when_a_part_hangs_and_looks_again_once_it_has_ended() -> None:
+    hangs = threading.Event()
+    health = Health(chats=Part(until=hangs), files=Part())  # type: ignore[arg-type]
+    client = Client(Request.application(lambda request: health.readyz(request.environ)))
+    for _ in range(2):
+        began = time.monotonic()
+        answer = client.get()
+        assert time.monotonic() - began < 2
+        assert (answer.status_code, answer.get_json()["causes"]) == (503, {"database": "no answer"})
+    assert [thread.name for thread in threading.enumerate()].count("look-at-database") == 1
+    hangs.set()
+    wait_until(lambda: client.get().status_code == 200)
+
+
+def test_readyz_that_is_asked_all_the_time_looks_once_a_second() -> None:
+    chats, files = Part(), Part(Busy("full"))
+    health = Health(chats=chats, files=files)  # type: ignore[arg-type]
+    client = Client(Request.application(lambda request: health.readyz(request.environ)))
+    began, asked = time.monotonic(), 0
+    while asked < 100:
+        assert client.get().status_code == 503
+        asked += 1
+    looks = 1 + (time.monotonic() - began) / FRESH_SECONDS
+    assert 1 <= chats.pings <= looks
+    assert 1 <= files.pings <= looks
+
+
+def test_the_readme_says_what_to_do_for_every_cause() -> None:
+    health = README.read_text(encoding="utf-8").partition("**Health.**")[2].partition("**Logs**")[0]
+    causes = re.findall(r"^\| `([^`]+)` \| .{10,} \|$", health, re.MULTILINE)
+    assert sorted(causes) == sorted(Outage)
+    assert '"causes": {"files": "disk full"}' in health
 
 
 @pytest.mark.parametrize("path", ["healthz", "readyz"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -155,3 +158,39 @@ def test_idle_threads_end(gate) -> None:
     ran = threading.Event()
     threads.run(ran.set)
     assert ran.wait(5)
+
+
+def test_without_memory_for_a_thread_a_job_is_refused_and_with_it_all_is_as_before() -> None:
+    # In a process of its own, whose limit leaves no room for a thread's stack.
+    program = """
+        import re, resource, threading, time
+        from pathlib import Path
+        from webchat_soap.server.threads import NoRoom, Threads
+
+        threads = Threads(few=1, most=50, most_in_line=100)
+        first, gate, inside = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+        def wait():
+            inside.release()
+            gate.wait(20)
+
+        threads.run(lambda: (inside.release(), first.wait(20)))
+        assert inside.acquire(timeout=10)
+        size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+        resource.setrlimit(resource.RLIMIT_AS, (size + 2**20, resource.RLIM_INFINITY))
+        for _ in range(20):
+            try:
+                threads.run(wait)
+            except NoRoom:
+                print("refused")
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for _ in range(10):  # more than one can only run where the room looks for those in line
+            threads.run(wait)
+        for _ in range(10):
+            assert inside.acquire(timeout=10), "jobs that wait do not run side by side"
+        first.set()
+        gate.set()
+        print("all ran")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split("\n") == ["refused"] * 20 + ["all ran", ""], done.stdout + done.stderr

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from webchat_soap.domain.outages import Outage
+
 
 class WebchatError(Exception):
     """A fault as the contract's WebchatFault, without its requestId.
@@ -39,6 +41,11 @@ class WebchatError(Exception):
     """
 
     retryable_by_default: ClassVar[bool] = False
+
+    outage: Outage | None = None
+    """What is broken below, where that is the reason: for the operator's log and /readyz, never for callers."""
+    surely_not_stored: bool = True
+    """False where a message may be there although its call failed; then nothing that it names may be taken away."""
 
     def __init__(
         self,

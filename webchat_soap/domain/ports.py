@@ -25,7 +25,8 @@ class ChatStore(Protocol):
 
     What writes gives an Outcome: it is under way when the method returns, and durable when the outcome is there.
 
-    Errors: Busy when the database does not answer in time (with retryAfterSeconds); everything else as told below.
+    Errors: Busy when the database does not answer in time (with retryAfterSeconds); everything else as told below. A
+    refusal says that nothing was stored, but for a Busy that is not `surely_not_stored`.
     """
 
     def start_chat(
@@ -90,7 +91,7 @@ class ChatStore(Protocol):
         """
 
     def ping(self) -> None:
-        """Prove that the database answers, or raise Busy, within about a second."""
+        """Prove that the database answers and can be written, or raise Busy, within about a second."""
 
     def close(self) -> None:
         """Finish what is under way and let go of the database. Idempotent."""
@@ -100,7 +101,7 @@ class FileStore(Protocol):
     """Bytes under stored names (`YYYYMMDD-UUID.ext`), durable. Bytes never change once saved."""
 
     def save(self, checked: CheckedFile, *, name: str) -> None:
-        """Take over the spool file; return when bytes and name are on disk. Busy when there is no room."""
+        """Take over the spool file; return when bytes and name are on disk. Busy when the store cannot take it."""
 
     def copy(self, *, source: str, name: str) -> None:
         """A new name over the same bytes, durable on return. FileNotFoundError when `source` is not there."""
@@ -109,7 +110,7 @@ class FileStore(Protocol):
         """The bytes, seekable, for reading. FileNotFoundError."""
 
     def remove(self, name: str) -> None:
-        """Take the name away; a name that is not there is fine."""
+        """Take the name away; a name that is not there is fine. Where that is not possible now, it is done later."""
 
     def names(self) -> Iterator[str]:
         """All stored names."""

@@ -29,6 +29,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from webchat_soap.domain.errors import Busy, DownloadFailed, WebchatError
+from webchat_soap.domain.outages import outage_of
 from webchat_soap.files.addresses import IpAddress
 from webchat_soap.files.guard import Target
 
@@ -92,6 +93,7 @@ class Hop:
                 last_error = error
         if last_error is not None and last_error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             self._failure = Busy("The service has no room for another download; try again.", retry_after_seconds=5)
+            self._failure.outage = outage_of(last_error)
         elif last_error is None or isinstance(last_error, TimeoutError):
             self._failure = self._failed("could not be reached in time")
         else:

@@ -13,6 +13,7 @@ from webchat_soap.domain.chat import FileLimit
 from webchat_soap.domain.details import clean_original_name
 from webchat_soap.domain.errors import Busy, EmptyFile, FileTooLarge
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, ProvedType
+from webchat_soap.files.disk import busy
 from webchat_soap.files.download import Downloader
 from webchat_soap.files.guard import UrlGuard
 from webchat_soap.files.spool import CHUNK_BYTES, Spool, SpoolFile
@@ -151,9 +152,12 @@ class FileIntake:
             raise EmptyFile("The file has no bytes; send one that has.")
         limits = {file_type: self._max_bytes(file_type, max_bytes) for file_type in FileType}
         with self._turn(deadline):
-            proved = self._prove(
-                file.path, declared=declared, original_name=original_name, max_bytes=limits, deadline=deadline
-            )
+            try:
+                proved = self._prove(
+                    file.path, declared=declared, original_name=original_name, max_bytes=limits, deadline=deadline
+                )
+            except OSError as error:
+                raise busy(error) from error
         limit = limits[proved.file_type]
         if file.size > limit:
             raise _too_large(limit, file.size)

@@ -10,7 +10,6 @@ other file than those of messages shall lie in the store, and its name is not hi
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import shutil
@@ -22,16 +21,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import CheckedFile
 from webchat_soap.domain.links import is_stored_name
 from webchat_soap.domain.sweep import FilesOfDay
+from webchat_soap.files.disk import Leftovers, busy
 
 COPY_BYTES: Final = 256 * 1024
 """At a time: enough to keep a disk busy, little enough for fifty at once."""
-
-RETRY_AFTER_SECONDS: Final = 10
-"""A full disk takes an operator; sooner retries would only load it."""
 
 _TEMPORARY = ".tmp-"
 _DAY = re.compile(r"[0-9]{8}")
@@ -43,8 +39,6 @@ _PROBE_BYTES: Final = 160 * 1024
 """What a first start takes on the disk, about: a new database with its log."""
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 """Another file system, one without hard links, or (EMLINK) a file that has as many as it can."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class LocalFileStore:
@@ -60,14 +54,18 @@ class LocalFileStore:
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._durable_days: set[str] = set()
+        self._leftovers = Leftovers()
 
     def save(self, checked: CheckedFile, *, name: str) -> None:
         """FileStore.save. FileExistsError when the name is taken."""
         target = self._path(name)
-        with _translated():
+        self._leftovers.try_again()
+        with _translated(also_missing=True):
             self._make_day(target.parent)
             with checked.path.open("rb") as spool:
                 os.fchmod(spool.fileno(), 0o600)
+                # Once and never again: after a sync that failed the kernel forgets what it could not write, and the
+                # next one is fine with that. The intake throws the file away then.
                 os.fdatasync(spool.fileno())
             self._place(checked.path, target)
             with suppress(OSError):  # stored is stored; the intake clears its spool
@@ -92,8 +90,8 @@ class LocalFileStore:
 
     def remove(self, name: str) -> None:
         """FileStore.remove. Not made durable: a name that comes back after a power cut has no row and is swept."""
-        with _translated(), suppress(FileNotFoundError):
-            self._path(name).unlink()
+        with suppress(FileNotFoundError):
+            self._leftovers.remove(self._path(name))
 
     def names(self) -> Iterator[str]:
         """FileStore.names. Whatever else lies in the folders is passed over."""
@@ -103,14 +101,17 @@ class LocalFileStore:
 
     def ping(self) -> None:
         """FileStore.ping: writes and removes a file."""
+        self._leftovers.try_again()
         probe = self._folder / f"{_TEMPORARY}{uuid.uuid4()}"
         with _translated():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 with _created(probe) as file:
                     file.write(b"ping")
-            finally:
-                probe.unlink(missing_ok=True)
+                probe.unlink()
+            except OSError:
+                self._leftovers.remove(probe)
+                raise
 
     def probe(self) -> None:
         """Prove that the store could be written, as `ping`, but make no folder: where there is none yet, beside it."""
@@ -235,16 +236,23 @@ class LocalFileStore:
         with self._lock:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             day.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._folder)
+            try:
+                _sync_folder(self._folder)
+            except OSError:
+                with suppress(OSError):  # made anew the next time, unless somebody uses it: see the sync in `save`
+                    day.rmdir()
+                raise
             self._durable_days.add(day.name)
 
     def _place(self, source: Path, target: Path) -> None:
         """Give the durable bytes of `source` the name `target`, durably, or leave nothing there."""
-        self._name(source, target)
         try:
+            self._name(source, target)
             _sync_folder(target.parent)
+        except FileExistsError:
+            raise
         except OSError:
-            target.unlink(missing_ok=True)
+            self._leftovers.remove(target)  # an I/O error leaves open whether the name was given
             raise
 
     def _name(self, source: Path, target: Path) -> None:
@@ -256,8 +264,7 @@ class LocalFileStore:
                 raise
             self._copy_and_place(source, target)
 
-    @staticmethod
-    def _copy_and_place(source: Path, target: Path) -> None:
+    def _copy_and_place(self, source: Path, target: Path) -> None:
         temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4()}"
         try:
             with source.open("rb") as original, _created(temporary) as copy:
@@ -274,7 +281,7 @@ class LocalFileStore:
                     raise FileExistsError(errno.EEXIST, "stored name is taken", target.name) from None
                 temporary.rename(target)
         finally:
-            temporary.unlink(missing_ok=True)
+            self._leftovers.remove(temporary)
 
 
 def _days(folder: Path) -> list[Path]:
@@ -317,16 +324,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """What the disk says, as Busy; that a name is not there or is taken stays as it is."""
+def _translated(*, also_missing: bool = False) -> Iterator[None]:
+    """What the disk says, as Busy; that a name is taken or (but for `also_missing`) not there stays as it is."""
     try:
         yield
-    except (FileNotFoundError, FileExistsError):
+    except FileExistsError:
         raise
     except OSError as error:
-        _LOG.warning("the file store cannot be used: %s", error.strerror)
-        raise Busy(
-            "The file cannot be stored or read right now and nothing of it was kept; try again, with the same "
-            "clientToken where there is one.",
-            retry_after_seconds=RETRY_AFTER_SECONDS,
-        ) from error
+        if isinstance(error, FileNotFoundError) and not also_missing:
+            raise
+        raise busy(error) from error

@@ -7,7 +7,6 @@ holds. The bytes are not yet made durable here; the file store does that when it
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import secrets
@@ -18,13 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from webchat_soap.domain.errors import Busy
+from webchat_soap.files.disk import Leftovers, busy
 
 CHUNK_BYTES = 256 * 1024
 """Design: bytes are never held whole in memory, up to 256 KiB at a time."""
-
-_RETRY_AFTER_SECONDS = 30  # room comes by the end of other uploads, or by the operator
-
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class SpoolFile:
@@ -38,14 +34,14 @@ class SpoolFile:
         self._hash = hashlib.sha256()
 
     def write(self, chunk: memoryview) -> None:
-        """Append all of `chunk`. Busy when the disk has no room."""
+        """Append all of `chunk`. Busy when the disk does not take it."""
         self._hash.update(chunk)
         try:
             at = 0
             while at < len(chunk):
                 at += os.write(self._descriptor, chunk[at:])
         except OSError as error:
-            raise _translated(error) from error
+            raise busy(error) from error
         self.size += len(chunk)
 
     def sha256(self) -> str:
@@ -60,7 +56,7 @@ class SpoolFile:
         try:
             os.close(descriptor)
         except OSError as error:
-            raise _translated(error) from error
+            raise busy(error) from error
 
 
 class Spool:
@@ -71,10 +67,12 @@ class Spool:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._folder_pid = -1
+        self._leftovers = Leftovers()
 
     @contextmanager
     def new_file(self) -> Iterator[SpoolFile]:
         """An empty file, readable by this user only; leaving the context closes and removes it, whatever happens."""
+        self._leftovers.try_again()
         path, descriptor = self._create()
         file = SpoolFile(path, descriptor)
         try:
@@ -82,7 +80,8 @@ class Spool:
         finally:
             with contextlib.suppress(Busy, OSError):
                 file.close()
-            path.unlink(missing_ok=True)
+            # By now the message may be committed: what cannot be removed must not fail the call.
+            self._leftovers.remove(path)
 
     def _create(self) -> tuple[Path, int]:
         try:
@@ -93,16 +92,16 @@ class Spool:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 return path, _open_new(path)
         except OSError as error:
-            raise _translated(error) from error
+            raise busy(error) from error
 
     def _own_folder(self) -> Path:
         pid = os.getpid()
         with self._lock:
             if self._folder is None or self._folder_pid != pid:
                 # The random part keeps a process apart from a dead one that had the same number, in a container say.
-                self._folder = self._root / f"{pid}-{secrets.token_hex(4)}"
-                self._folder_pid = pid
-                self._folder.mkdir(mode=0o700, parents=True)
+                folder = self._root / f"{pid}-{secrets.token_hex(4)}"
+                folder.mkdir(mode=0o700, parents=True)
+                self._folder, self._folder_pid = folder, pid
             return self._folder
 
 
@@ -119,13 +118,3 @@ def sweep_spool(root: Path) -> int:
 
 def _open_new(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _translated(error: OSError) -> Exception:
-    """Busy where room is what is missing; else the error itself, which nobody foresaw."""
-    if error.errno in _NO_ROOM:
-        return Busy(
-            "The service has no room to take a file just now; try again later, or tell the operator.",
-            retry_after_seconds=_RETRY_AFTER_SECONDS,
-        )
-    return error

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable
@@ -27,6 +28,9 @@ BACKLOG = 1024
 
 _MOST_CONNECTIONS = 4000
 """At once and per worker; a further one waits to be accepted. An idle one costs about 10 KiB."""
+
+_OTHER_DESCRIPTORS = 256
+"""For database, spool and downloads: 64 uploads take three each at most."""
 
 _MOST_HEAD_BYTES = 64 * 1024
 """Request line and headers; also what is read ahead of a body."""
@@ -85,6 +89,15 @@ class _Scheduler(CallbackScheduler):
         super().__init__()
 
 
+def most_connections(descriptors: int) -> int:
+    """How many connections a worker may take that may open so many files.
+
+    Each may have a file to send. The engine's accept loop must never meet the limit: it has no pause for that, so that
+    it burns a core until descriptors are free, and meanwhile database and files get none either.
+    """
+    return max(descriptors // 4, min(_MOST_CONNECTIONS, (descriptors - _OTHER_DESCRIPTORS) // 2))
+
+
 class Engine:
     """Granian's HTTP/1.1 server on a listening socket: accepts, parses heads, keeps connections alive."""
 
@@ -104,9 +117,9 @@ class Engine:
         holder = SocketHolder(os.dup(listener.fileno()), False, BACKLOG)  # type: ignore[call-arg]  # not in its stub
         settings = HTTP1Settings(header_read_timeout=max(1, int(head_seconds * 1000)), max_buffer_size=_MOST_HEAD_BYTES)
         make_worker: Any = ASGIWorker  # its stub is older than it
-        worker = make_worker(
-            1, (None, holder), None, backpressure=_MOST_CONNECTIONS, http_mode="1", http1_opts=settings
-        )
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = _MOST_CONNECTIONS if descriptors == resource.RLIM_INFINITY else most_connections(descriptors)
+        worker = make_worker(1, (None, holder), None, backpressure=most, http_mode="1", http1_opts=settings)
         worker.serve_mtr(scheduler, loop, self._signal)
 
     def stop(self) -> None:

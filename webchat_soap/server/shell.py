@@ -92,11 +92,15 @@ class Deadlines:
         self._sweeper: threading.Thread | None = None
 
     def watch(self, exchange: _Exchange, seconds: float) -> None:
-        """Call `exchange.late()` from another thread after so long, unless it is forgotten before."""
-        self._watched[exchange] = time.monotonic() + seconds
+        """Call `exchange.late()` from another thread after so long, unless it is forgotten before. NoRoom."""
         if self._sweeper is None:
-            self._sweeper = threading.Thread(target=self._sweep, name="deadlines", daemon=True)
-            self._sweeper.start()
+            sweeper = threading.Thread(target=self._sweep, name="deadlines", daemon=True)
+            try:
+                sweeper.start()
+            except (RuntimeError, MemoryError) as error:
+                raise NoRoom from error
+            self._sweeper = sweeper
+        self._watched[exchange] = time.monotonic() + seconds
         if not self._needed.is_set():
             self._needed.set()
 
@@ -171,7 +175,11 @@ class _Exchange:
         except Refused as refused:
             self._refuse(refused)
             return
-        self._shell.deadlines.watch(self, limits.request_seconds)
+        try:
+            self._shell.deadlines.watch(self, limits.request_seconds)
+        except NoRoom:
+            self._refuse(_too_busy("thread"))
+            return
         self._receive()
 
     def _receive(self) -> None:
@@ -198,9 +206,22 @@ class _Exchange:
             pieces = self._pieces
             self._stop_reading()
             self._enter(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        except BaseException:
-            log.exception("A request's body could not be taken")
-            self._arrival.done()
+        except BaseException as error:
+            # First of all what it holds: else what is short now would stay short for ever.
+            self._stop_reading()
+            self._let_go()
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        try:
+            if isinstance(error, MemoryError) and not self._lingers:
+                log.error("A request's body could not be taken (out of memory)")
+                self._refuse(_too_busy("memory"))
+                return
+            log.error("A request's body could not be taken", exc_info=error)
+        except BaseException:  # nobody above would do anything with it
+            self._stop_reading()
+        self._arrival.done()
 
     def _take(self, future: Future) -> bool:
         """One piece of the body; True when it is whole."""
@@ -282,7 +303,11 @@ class _Exchange:
             # client that is still writing (RFC 9112, section 9.6).
             self._lingers = True
             self._late = False
-            self._shell.deadlines.watch(self, self._shell.limits.linger_seconds)
+            try:
+                self._shell.deadlines.watch(self, self._shell.limits.linger_seconds)
+            except NoRoom:
+                self._arrival.done()
+                return
             self._receive()
         else:
             self._arrival.done()

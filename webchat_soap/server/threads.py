@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -56,6 +57,7 @@ class Threads:
 
     LOOK_SECONDS = 0.002
     LONG_SECONDS = 0.005
+    TELL_SECONDS = 10.0
     idle_seconds = 20.0
 
     def __init__(self, *, few: int, most: int, most_in_line: int) -> None:
@@ -71,6 +73,7 @@ class Threads:
         self._busy: set[_Thread] = set()
         self._needed = threading.Event()
         self._looker: threading.Thread | None = None
+        self._tell_not_before = 0.0
 
     @property
     def busy(self) -> int:
@@ -90,7 +93,12 @@ class Threads:
             if len(self._line) >= self._most_in_line:
                 raise NoRoom
             self._line.append(job)
-            self._look_after()
+            try:
+                self._look_after()
+            except (RuntimeError, MemoryError):
+                self._line.remove(job)
+                self._tell_of_too_few()
+                raise NoRoom from None
 
     def run_later(self, job: Job) -> None:
         """Go on with something begun: it is not refused, and goes before what stands in line."""
@@ -98,7 +106,8 @@ class Threads:
             if len(self._busy) < self._admitted and self._start(job):
                 return
             self._begun.append(job)
-            self._look_after()
+            with contextlib.suppress(RuntimeError, MemoryError):  # then the next thread that is free takes it
+                self._look_after()
 
     def _start(self, job: Job) -> bool:
         if self._idle:
@@ -110,16 +119,22 @@ class Threads:
             thread = _Thread(self, job)
             try:
                 thread.start()
-            except RuntimeError:  # the system gives no more threads: the ones there are must do
-                log.warning("No further thread can be started beside %d", self.alive)
+            except (RuntimeError, MemoryError):  # the system gives no more threads: the ones there are must do
+                self._tell_of_too_few()
                 return False
         self._busy.add(thread)
         return True
 
+    def _tell_of_too_few(self) -> None:
+        if time.monotonic() >= self._tell_not_before:  # it is tried again every 2 ms
+            self._tell_not_before = time.monotonic() + self.TELL_SECONDS
+            log.warning("No further thread can be started beside %d (out of memory?)", self.alive)
+
     def _look_after(self) -> None:
         if self._looker is None:
-            self._looker = threading.Thread(target=self._keep_looking, name="admission", daemon=True)
-            self._looker.start()
+            looker = threading.Thread(target=self._keep_looking, name="admission", daemon=True)
+            looker.start()
+            self._looker = looker  # only now: where there was no room for it, the next one in line tries again
         if not self._needed.is_set():
             self._needed.set()
 

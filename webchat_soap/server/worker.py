@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
 """What close() may still take when calls had to be given up."""
+
+_UNHEARD_SECONDS = 3.0
+"""For calls under way, where the engine may be too busy to hear that it shall stop."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends the service. A worker is forked with them blocked, ignores SIGINT and waits for SIGTERM."""
@@ -51,20 +55,58 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
     engine = Engine(listener, head_seconds=options.request_seconds, arrived=shell.arrived)
     listener.close()  # the engine has its own; this one would go on listening when the engine has stopped
     reports.send(None)
+    watch = _Watch()
     # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
-    signal.sigwait({signal.SIGTERM})
-    _stop(options, application, engine, shell)
+    while signal.sigtimedwait({signal.SIGTERM}, watch.LOOK_SECONDS) is None:
+        if not watch.starts_threads():
+            log.error("A thread could not be started (out of memory); this process ends at once, and is replaced")
+            return 1
+        if not watch.has_descriptors():
+            log.error("This process ends, and is replaced by one that counts with fewer open files")
+            _stop(application, engine, shell, seconds=min(options.shutdown_seconds, _UNHEARD_SECONDS))
+            return 1
+    _stop(application, engine, shell, seconds=options.shutdown_seconds)
     return 0
 
 
-def _stop(options: ServeOptions, application: Application, engine: Engine, shell: Shell) -> None:
+class _Watch:
+    """What a worker looks at now and then, since nothing in it would notice: each would end its service for good."""
+
+    LOOK_SECONDS = 1.0
+    STUCK_LOOKS = 5
+
+    def __init__(self) -> None:
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._starting: dict[threading.Thread, int] = {}
+
+    def has_descriptors(self) -> bool:
+        """Whether the engine may open the files that it counts with: without, its accept loop burns a core, and does
+        not even stop. A limit that was lowered meanwhile is raised again, as at the start; False where that is refused.
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if self._descriptors in (soft, resource.RLIM_INFINITY) or self._descriptors < soft:
+            return True
+        log.error("The limit on open files was lowered to %d; it needs %d", soft, self._descriptors)
+        wanted = self._descriptors if hard == resource.RLIM_INFINITY else min(hard, self._descriptors)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted == self._descriptors
+
+    def starts_threads(self) -> bool:
+        """Whether threads that are started do start. One that gets no memory in its first moments dies in silence, and
+        whoever started it waits for it for ever, holding locks (CPython issue 140746)."""
+        starting = [thread for thread in threading.enumerate() if not thread.is_alive()]
+        self._starting = {thread: self._starting.get(thread, 0) + 1 for thread in starting}
+        return all(looks < self.STUCK_LOOKS for looks in self._starting.values())
+
+
+def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: float) -> None:
     engine.stop()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
-    if engine.wait(options.shutdown_seconds):
+    if engine.wait(seconds):
         application.close()
         return
     busy = shell.threads.busy + shell.long_threads.busy
-    log.warning("%d calls were not finished %g s after SIGTERM", busy, options.shutdown_seconds)
+    log.warning("%d calls were not finished within %g s", busy, seconds)
     closing = threading.Thread(target=application.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)

@@ -69,6 +69,7 @@ class _LogLine:
     version: str = "-"
     chat_id: str = "-"
     code: str = "OK"
+    outage: str | None = None
     request_bytes: int = 0
     answer_bytes: int = 0
 
@@ -200,6 +201,7 @@ class SoapEndpoint:
         version = call.envelope.version
         line = call.line
         line.code, line.version = error.code, version.name
+        line.outage = error.outage if isinstance(error, WebchatError) else None
         blocks = ""
         addressing = call.envelope.addressing
         if addressing is not None:
@@ -290,6 +292,8 @@ class SoapEndpoint:
                 "status": status,
                 "request_id": caller.request_id,
             }
+            if line.outage is not None:
+                fields["cause"] = line.outage
             log.handle(_RequestRecord(line.operation, fields))
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from webchat_soap.domain.chat import ClientToken
+from webchat_soap.domain.outages import outage_of
 from webchat_soap.stores import refusals
 
 _POLL_SECONDS: Final = 0.025
@@ -170,7 +171,7 @@ class TokenClaims:
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as POSIX lets systems choose
             return False
         except OSError as error:  # the kernel has no room for another lock
-            raise refusals.busy() from error
+            raise refusals.busy(outage_of(error)) from error
         return True
 
 

@@ -18,6 +18,7 @@ from webchat_soap.domain.audit import Finding, KeptFile
 from webchat_soap.stores import refusals
 from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.database import LostMessagesError, UnusableDatabaseError, version_of
+from webchat_soap.stores.reasons import outage_behind
 from webchat_soap.stores.schema import NEWEST_VERSION
 
 CHATS_AT_ONCE: Final = 500
@@ -96,7 +97,7 @@ class SqliteInspection:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise refusals.busy() from error
+            raise refusals.busy(outage_behind(error, self.path)) from error
 
     def is_older(self) -> bool:
         """Whether `serve` would bring it up to date first."""
@@ -196,7 +197,7 @@ class SqliteInspection:
                 self._connection = self._open()
             yield self._connection
         except (sqlite3.Error, OSError, UnusableDatabaseError) as error:
-            raise refusals.busy() from error
+            raise refusals.busy(outage_behind(error, self.path)) from error
 
     def _open(self) -> sqlite3.Connection:
         # Closing the last writable connection moves the log into the database and removes it. So where there is a log

@@ -18,11 +18,15 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from webchat_soap.domain.outages import Outage
 from webchat_soap.stores import refusals
 from webchat_soap.stores.statements import Statements
 
 POLL_SECONDS: Final = 0.02
 """Half of it is the median delay over processes; it costs 0.4 % of a core."""
+
+_PAUSE_SECONDS: Final = 0.5
+"""After a look that failed: the file is opened anew for the next, and what ails it lasts."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,12 +118,13 @@ class News:
         try:
             thread.start()
         except RuntimeError as error:
-            raise refusals.busy() from error
+            raise refusals.busy(Outage.NO_MEMORY) from error  # for another thread
         self._thread = thread
 
     def _watch(self) -> None:
         connection: sqlite3.Connection | None = None
         seen: int | None = None
+        failing = False
         while not self._stopped.is_set():
             with self._lock:
                 while not self._waiters and not self._stopped.is_set():
@@ -131,12 +136,15 @@ class News:
                 if version != seen:
                     self._look(connection)
                     seen = version
-            except Exception:
-                # A waiter's own timeout bounds what this costs; the next round opens the file again.
-                _LOG.warning("could not look for news of other processes", exc_info=True)
+                failing = False
+            except Exception as error:
+                # A waiter's own timeout bounds what this costs.
                 _close(connection)
                 connection = None
-            self._stopped.wait(POLL_SECONDS)
+                if not failing:
+                    failing = True
+                    _LOG.warning("could not look for news of other processes: %s: %s", type(error).__name__, error)
+            self._stopped.wait(_PAUSE_SECONDS if failing else POLL_SECONDS)
         _close(connection)
 
     def _look(self, connection: sqlite3.Connection) -> None:

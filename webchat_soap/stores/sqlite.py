@@ -25,6 +25,7 @@ from webchat_soap.domain.chat import (
     NewMessage,
     chat_not_found,
 )
+from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.stores import refusals
@@ -32,9 +33,10 @@ from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
+from webchat_soap.stores.reasons import outage_behind
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
 from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
-from webchat_soap.stores.transaction import Append, read_receipt
+from webchat_soap.stores.transaction import Append, Transaction, read_receipt
 from webchat_soap.stores.turn import Turn
 from webchat_soap.stores.writer import GroupWriter
 
@@ -110,7 +112,7 @@ class SqliteChatStore:
         try:
             claims = claims_in(self._lock_folder)
         except OSError as error:
-            raise refusals.busy() from error
+            raise self._busy(error) from error
         return claims.hold(token, deadline=deadline, stopping=self._stopping)
 
     # -- reading: beside the writer
@@ -168,7 +170,7 @@ class SqliteChatStore:
             if self._database.is_unmade():
                 return None
         except OSError as error:
-            raise refusals.busy() from error
+            raise self._busy(error) from error
         row = self._read(lambda cursor: cursor.execute(self._sql.select_store_id).fetchone())
         return str(row[0])
 
@@ -184,9 +186,9 @@ class SqliteChatStore:
     # -- the whole
 
     def ping(self) -> None:
-        """An empty turn of the writer, which also tells when another program holds the database's lock, and a read."""
+        """A commit that changes nothing, which also tells when another program holds the lock, and a read."""
         # The turn first: it ends in time whatever holds the database, where a read would wait its full patience.
-        self._writer.begin(lambda transaction: None, patience_seconds=PING_SECONDS).result()
+        self._writer.begin(Transaction.prove, patience_seconds=PING_SECONDS).result()
         self._read(lambda cursor: cursor.execute(self._sql.select_nothing).fetchone())
 
     def close(self) -> None:
@@ -239,17 +241,20 @@ class SqliteChatStore:
             raise refusals.stopping()
         try:
             connection = self._readers.connect()
-        except (sqlite3.Error, OSError, PoolTimeoutError, UnusableDatabaseError) as error:
-            raise refusals.busy() from error
+        except (sqlite3.Error, OSError, MemoryError, PoolTimeoutError, UnusableDatabaseError) as error:
+            raise self._busy(error) from error
         try:
             cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol
             return work(cursor)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MemoryError) as error:
             connection.invalidate(error)
-            raise refusals.busy() from error
+            raise self._busy(error) from error
         finally:
             connection.close()
             self._dispose_if_closed()
+
+    def _busy(self, error: BaseException) -> Busy:
+        return refusals.busy(outage_behind(error, self._database.path))
 
     def _dispose_if_closed(self) -> None:
         """A connection that was out while `close` emptied the pool would stay in it."""

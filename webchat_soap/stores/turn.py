@@ -41,7 +41,10 @@ class Turn:
     def give_back(self) -> None:
         """Also when it was not taken."""
         if self._fd is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            except OSError:  # what was committed is committed: that must not end as a failure
+                self.close()
 
     def close(self) -> None:
         """Give it back and close the file; a later `take` opens it again."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from webchat_soap.domain.errors import Busy
+from webchat_soap.domain.outages import Outage
 from webchat_soap.stores import refusals
 from webchat_soap.stores.transaction import Transaction
 
@@ -21,14 +22,12 @@ _CALLBACKS: Final = threading.Lock()
 class Write(Generic[T]):
     """A command on its way to the disk: the Outcome of `GroupWriter.begin`."""
 
-    __slots__ = ("_patience_seconds", "_watch", "answered", "callback", "command", "done", "error", "taken", "value")
+    __slots__ = ("_patience", "_patience_seconds", "answered", "callback", "command", "done", "error", "taken", "value")
     is_long = False
 
-    def __init__(
-        self, command: Callable[[Transaction], T], *, patience_seconds: float, watch: Callable[[Write[Any]], object]
-    ) -> None:
+    def __init__(self, command: Callable[[Transaction], T], *, patience_seconds: float, patience: Patience) -> None:
         self._patience_seconds = patience_seconds
-        self._watch = watch
+        self._patience = patience
         self.command = command
         self.value: T | None = None
         self.error: BaseException | None = None
@@ -48,7 +47,7 @@ class Write(Generic[T]):
         """
         if not self.answered.acquire(timeout=self._patience_seconds):
             if self.taken.acquire(blocking=False):
-                raise no_turn()
+                raise self._patience.no_turn()
             self.answered.acquire()
         if self.error is not None:
             try:
@@ -64,7 +63,7 @@ class Write(Generic[T]):
             if waits:
                 self.callback = callback
         if waits:
-            self._watch(self)
+            self._patience.watch(self)
         else:
             callback()
         return True
@@ -79,21 +78,15 @@ class Write(Generic[T]):
             callback()
 
 
-def no_turn() -> Busy:
-    """What is said when the writer did not get to it in time."""
-    busy = refusals.busy()
-    busy.__cause__ = TimeoutError("the turn to write did not come; another program may hold it")
-    return busy
-
-
 class Patience:
     """Answers writes that wait to be called back and whose turn does not come in time. One thread, which sleeps while
     nothing is written; it comes with the first write to watch."""
 
     LOOK_SECONDS: Final = 0.25
 
-    def __init__(self, patience_seconds: float) -> None:
+    def __init__(self, patience_seconds: float, *, why_no_turn: Callable[[], Outage]) -> None:
         self._patience_seconds = patience_seconds
+        self._why_no_turn = why_no_turn
         self._watched: deque[tuple[float, Write[Any]]] = deque()
         self._needed = threading.Event()
         self._closed = threading.Event()
@@ -106,9 +99,20 @@ class Patience:
         if not self._needed.is_set():
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._look, name="chat-store-patience", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._look, name="chat-store-patience", daemon=True)
+                    try:
+                        thread.start()
+                    except (RuntimeError, MemoryError):  # no room for it: the next write to watch tries again
+                        return
+                    self._thread = thread
             self._needed.set()
+
+    def no_turn(self) -> Busy:
+        """What is said when the writer did not get to it in time."""
+        outage = self._why_no_turn()
+        busy = refusals.busy(outage)
+        busy.__cause__ = TimeoutError(f"the turn to write did not come ({outage})")
+        return busy
 
     def close(self) -> None:
         """Everything is answered: end the thread."""
@@ -125,7 +129,7 @@ class Patience:
             while self._watched and (self._watched[0][1].done or self._watched[0][0] <= now):
                 _, write = self._watched.popleft()
                 if not write.done and write.taken.acquire(blocking=False):
-                    write.error = no_turn()
+                    write.error = self.no_turn()
                     write.answer()
             if not self._watched:
                 self._needed.clear()

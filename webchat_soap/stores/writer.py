@@ -4,6 +4,9 @@ A caller puts its command into the queue and waits. The writer takes the turn am
 transaction, and only then gathers who waits: whoever it has not taken by then can still go away with Busy, so nobody
 waits for a stuck disk or another program's lock longer than the patience, and what it has taken is either committed
 and answered or rolled back and Busy. A command that is refused or fails does not harm its neighbours.
+
+After any error of the database the connection is dropped and the next batch opens the file anew, so that service comes
+back with the disk. A COMMIT that failed gets a treatment of its own, see `_seal`.
 """
 
 from __future__ import annotations
@@ -17,19 +20,30 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from webchat_soap.domain.errors import Internal, WebchatError
+from webchat_soap.domain.outages import Outage
 from webchat_soap.stores import refusals
 from webchat_soap.stores.database import Database, UnusableDatabaseError
+from webchat_soap.stores.reasons import outage_behind
 from webchat_soap.stores.statements import Statements
-from webchat_soap.stores.transaction import Append, Transaction
+from webchat_soap.stores.transaction import Append, Transaction, change_nothing
 from webchat_soap.stores.turn import Turn
 from webchat_soap.stores.write import Patience, Write
 
 MAX_BATCH: Final = 128
 """Commands per commit. More would save nothing on the fsync (1 µs each) and hold other processes' turns longer."""
 
+_NOT_COMPLETE: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
+)
+"""Errors of a COMMIT that come before the transaction's last page is in the log."""
+
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class _UnsureError(Exception):
+    """The commit failed (see the cause), and whether a restart would find it done is not known."""
 
 
 class GroupWriter:
@@ -57,12 +71,13 @@ class GroupWriter:
         self._announce = announce
         self._note = note
         self._patience_seconds = patience_seconds
-        self._patience = Patience(patience_seconds)
+        self._patience = Patience(patience_seconds, why_no_turn=self._why_no_turn)
         self._queue: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._last_one_seen = False
+        self._waits_for_lock = False
         self._connection: sqlite3.Connection | None = None
 
     def begin(self, command: Callable[[Transaction], T], *, patience_seconds: float | None = None) -> Write[T]:
@@ -71,7 +86,7 @@ class GroupWriter:
         Raises Busy when the writer is closed, or no thread can be had for it.
         """
         patience = self._patience_seconds if patience_seconds is None else min(patience_seconds, self._patience_seconds)
-        request = Write(command, patience_seconds=patience, watch=self._patience.watch)
+        request = Write(command, patience_seconds=patience, patience=self._patience)
         with self._gate:
             if self._closed:
                 raise refusals.stopping()
@@ -97,12 +112,16 @@ class GroupWriter:
             thread.join(2 * self._patience_seconds + 5)
         self._patience.close()
 
+    def _why_no_turn(self) -> Outage:
+        # Else it is in a transaction, whose commit waits for nothing but the disk.
+        return Outage.LOCKED if self._waits_for_lock else Outage.NO_ANSWER
+
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="chat-store-writer", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            raise refusals.busy() from error
+            raise refusals.busy(Outage.NO_MEMORY) from error  # for another thread
         self._thread = thread
 
     def _run(self) -> None:
@@ -114,17 +133,15 @@ class GroupWriter:
             moved: Mapping[str, tuple[int, bool]] = {}
             try:
                 moved = self._commit(first, batch)
-            except (sqlite3.Error, OSError, UnusableDatabaseError) as error:
-                _LOG.warning("nothing could be written: %s: %s", type(error).__name__, error)
-                self._let_go()
-                self._fail(first, batch, refusals.busy, error)
             except BaseException as error:
                 # Nobody else would answer the callers, and the thread must live on for the next.
-                _LOG.exception("the writer failed")
                 self._let_go()
-                self._fail(first, batch, Internal, error)
+                self._refuse(first, batch, error)
             for request in batch:
-                request.answer()
+                try:
+                    request.answer()
+                except Exception:  # a callback without memory, say: the others are still to be answered
+                    _LOG.exception("a caller could not be called back")
             try:
                 self._announce(moved)
             except Exception:  # what is stored is answered; who waits for it has a timeout
@@ -134,10 +151,12 @@ class GroupWriter:
     def _commit(self, first: Write[Any], batch: list[Write[Any]]) -> Mapping[str, tuple[int, bool]]:
         if self._connection is None:
             self._connection = self._database.connect()  # before the turn: making the schema takes it too
+        self._waits_for_lock = True
         self._turn.take()
         try:
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
+            self._waits_for_lock = False
             self._gather(first, batch, MAX_BATCH)
             moved = self._run_all(batch, cursor, guarded=False)
             if moved is None:
@@ -145,11 +164,28 @@ class GroupWriter:
                 cursor.execute("BEGIN IMMEDIATE")
                 moved = self._run_all(batch, cursor, guarded=True)
             self._database.check_in_place()
-            cursor.execute("COMMIT")
+            self._seal(cursor)
             self._note(moved or {})  # before the receipts, and in the turn: the last commit's is the one that stays
             return moved or {}
         finally:
+            self._waits_for_lock = False
             self._turn.give_back()
+
+    def _seal(self, cursor: sqlite3.Cursor) -> None:
+        """COMMIT. Where it fails, make sure that nothing of it comes back.
+
+        SQLite writes all of a transaction into the log, then has it synced, then counts it. When the sync fails (or
+        the shared memory has no room) the transaction is not counted, but it stands in the log, complete: whoever opens
+        the database first after a crash would find it there and believe it, although its callers were told that
+        nothing is stored and have taken its files away. So its place is overwritten at once by a commit that changes
+        nothing and needs no sync. Where even that fails the outcome is not known: _UnsureError.
+        """
+        try:
+            cursor.execute("COMMIT")
+        except (sqlite3.Error, MemoryError) as error:
+            if getattr(error, "sqlite_errorcode", None) not in _NOT_COMPLETE and not _take_back(cursor):
+                raise _UnsureError from error
+            raise
 
     def _run_all(
         self, batch: list[Write[Any]], cursor: sqlite3.Cursor, *, guarded: bool
@@ -180,9 +216,11 @@ class GroupWriter:
             except Exception as error:
                 if type(error) is sqlite3.DatabaseError:  # the file is damaged
                     raise
+                if not guarded:  # what it has counted and gathered so far is not in the database yet
+                    return None
                 request.error = Internal()
                 request.error.__cause__ = error
-            if request.error is not None and cursor.connection.total_changes != changes:
+            if request.error is not None and (guarded or cursor.connection.total_changes != changes):
                 if not guarded:
                     return None
                 cursor.execute("ROLLBACK TO command")
@@ -210,16 +248,27 @@ class GroupWriter:
                 self._last_one_seen = True
                 return
 
-    def _fail(
-        self, first: Write[Any], batch: list[Write[Any]], refusal: Callable[[], WebchatError], cause: BaseException
-    ) -> None:
+    def _refuse(self, first: Write[Any], batch: list[Write[Any]], error: BaseException) -> None:
         """A refusal for all who wait, also for those not taken yet: they would only wait for the same."""
         if not batch:
             self._gather(first, batch, self._queue.qsize() + 1)
+        cause = error.__cause__ if isinstance(error, _UnsureError) and error.__cause__ is not None else error
+        outage = None
+        if isinstance(cause, (sqlite3.Error, OSError, MemoryError, UnusableDatabaseError)):
+            outage = outage_behind(cause, self._database.path)
         for request in batch:
             request.value = None
-            request.error = refusal()
+            if outage is None:
+                request.error = Internal()
+            else:
+                request.error = refusals.unsure(outage) if cause is not error else refusals.busy(outage)
             request.error.__cause__ = cause
+        with contextlib.suppress(MemoryError):  # the answers are what matters
+            if outage is None:
+                _LOG.error("the writer failed", exc_info=error)
+            else:
+                what = "nothing could be written" if cause is error else "what was written may or may not be there"
+                _LOG.warning("%s (%s): %s: %s", what, outage, type(cause).__name__, cause)
 
     def _let_go(self) -> None:
         """Drop the connection (and with it any open transaction) and the turn: the next batch begins afresh."""
@@ -228,3 +277,18 @@ class GroupWriter:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
         self._turn.close()
+
+
+def _take_back(cursor: sqlite3.Cursor) -> bool:
+    """See GroupWriter._seal; whether it could be done. The connection is of no further use."""
+    try:
+        if cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        # The log is not synced by the commit, but still by a checkpoint, which OFF would leave out too.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("BEGIN IMMEDIATE")
+        change_nothing(cursor)
+        cursor.execute("COMMIT")
+    except (sqlite3.Error, MemoryError):
+        return False
+    return True
