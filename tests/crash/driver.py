@@ -17,6 +17,7 @@ from tests.crash.clients import (
     LAST,
     WAIT_SECONDS,
     Abandoned,
+    Attempt,
     Downloads,
     Round,
     open_and_end_chats,
@@ -48,25 +49,30 @@ class Driver:
         self._source = source
         self._caller = Caller(service.port)
         self._turns = self._in_turn()
+        self._in_order = True
+        """Nothing may be left over: no process died after the last start, which swept."""
         self.counts: Counter[str] = Counter()
         self.longest_try_seconds = 0.0
         self.start_seconds: list[float] = []
         """From the command to the first answer, with all clients at the door."""
 
-    def play(self, number: int, *, deep: bool) -> str:
-        """One round; returns what was done in it. `deep` also asks SQLite whether the database is whole."""
+    def choose(self) -> tuple[str, str]:
+        """What the next round shall do, and at which moment."""
+        return next(self._turns)
+
+    def play(self, number: int, blow: str, moment: str, *, deep: bool) -> None:
+        """One round. `deep` also asks SQLite whether the database is whole."""
         service, source = self._service, self._source
         ledger = Ledger()
         chat_ids = [f"round-{number}-{chat}" for chat in range(CHATS)]
         shared = Round(port=service.port, ledger=ledger, downloads=self._downloads, chat_ids=chat_ids)
-        blow, moment = next(self._turns)
         with _clients(shared, number, source) as writers:
             _progress(ledger, 1)
             time.sleep(source.uniform(0, 0.4))
             reached = await_moment(moment, service.data, most_seconds=2)
             ledger.count(f"{blow} {moment}" if reached else "moments that did not come")
             time.sleep(source.choice((0, 0, source.uniform(0, 0.005))))
-            swept = BLOWS[blow](self, ledger)
+            BLOWS[blow](self, ledger)
             _progress(ledger, 40)
             shared.enough.set()
             for writer in writers:
@@ -76,12 +82,11 @@ class Driver:
                 shared.send(self._caller, source, shared.text(chat_id, f"{LAST}{chat_id}"))
         until(lambda: len(service.workers) == service.workers_wanted, seconds=20, what="a worker is not replaced")
         ledger.check_messages(self._caller)
-        check_disk(service.data, swept=swept, integrity=deep, hashes=False)
+        check_disk(service.data, swept=self._in_order, integrity=deep, hashes=False)
         ledger.count(f"rounds with {blow}")
         self.counts += ledger.counts
         self.longest_try_seconds = max(self.longest_try_seconds, ledger.longest_try_seconds)
         self._host.requests.clear()
-        return f"{blow} {moment}"
 
     def finish(self) -> None:
         """An orderly stop, a start, and a look at all that there is."""
@@ -102,6 +107,7 @@ class Driver:
         began = time.monotonic()
         self._service.start()
         until(self._answers, seconds=30, what="it does not start again")
+        self._in_order = True
         self.start_seconds.append(time.monotonic() - began)
 
     def _answers(self) -> bool:
@@ -110,54 +116,53 @@ class Driver:
             return self._caller.get("/healthz") != b""
         return False
 
-    # -- the blows: each returns whether nothing may be left over, since no process died after the last start's sweep
+    # -- the blows
 
-    def _kill_parent(self, ledger: Ledger) -> bool:
+    def _kill_parent(self, ledger: Ledger) -> None:
         workers = self._service.workers
         self._service.kill_parent()
         self._start()
         until(lambda: not any(is_alive(pid) for pid in workers), seconds=10, what="a worker outlives its parent")
-        return True
 
-    def _kill_all(self, ledger: Ledger) -> bool:
+    def _kill_all(self, ledger: Ledger) -> None:
         self._service.kill_group()
         self._start()
-        return True
 
-    def _kill_worker(self, ledger: Ledger) -> bool:
+    def _kill_worker(self, ledger: Ledger) -> None:
         os.kill(self._source.choice(self._service.workers), signal.SIGKILL)
-        return False
+        self._in_order = False
 
-    def _stop_worker(self, ledger: Ledger) -> bool:
+    def _stop_worker(self, ledger: Ledger) -> None:
         worker = self._source.choice(self._service.workers)
+        before = self._downloads.under_way()
         os.kill(worker, signal.SIGTERM)
         until(lambda: not is_alive(worker), seconds=STOP_SECONDS, what="a worker does not stop")
-        return True  # it has put everything in order itself
+        self._check_answered(before, ledger)
 
-    def _kill_twice(self, ledger: Ledger) -> bool:
+    def _kill_twice(self, ledger: Ledger) -> None:
         self._service.kill_parent()
         self._service.start()
         time.sleep(self._source.uniform(0, 1.2))
         self._service.kill_parent()
         self._start()
-        return True
 
-    def _stop(self, ledger: Ledger) -> bool:
+    def _stop(self, ledger: Ledger) -> None:
         before = self._downloads.under_way()
         self._service.terminate()
         assert self._service.process.wait(STOP_SECONDS) == 0, self._service.said()
-        dropped = before & self._downloads.dropped
-        assert not dropped, f"calls under way at SIGTERM got no answer: {dropped}"
-        ledger.count("uploads under way at SIGTERM, all answered", len(before))
+        self._check_answered(before, ledger)
         self._start()
-        return True
 
-    def _stop_and_kill(self, ledger: Ledger) -> bool:
+    def _stop_and_kill(self, ledger: Ledger) -> None:
         self._service.terminate()
         time.sleep(self._source.uniform(0, 0.15))
         self._service.kill_group()
         self._start()
-        return True
+
+    def _check_answered(self, before: set[Attempt], ledger: Ledger) -> None:
+        dropped = before & self._downloads.dropped
+        assert not dropped, f"calls under way at SIGTERM got no answer: {dropped}"
+        ledger.count("uploads under way at SIGTERM, all answered", len(before))
 
     def _in_turn(self) -> Iterator[tuple[str, str]]:
         """Every blow at every moment, by chance, but each blow once before any comes again."""
@@ -168,7 +173,7 @@ class Driver:
                     yield blow, moments[blow][turn]
 
 
-BLOWS: dict[str, Callable[[Driver, Ledger], bool]] = {
+BLOWS: dict[str, Callable[[Driver, Ledger], None]] = {
     "SIGKILL to the parent": Driver._kill_parent,
     "SIGKILL to all": Driver._kill_all,
     "SIGKILL to a worker": Driver._kill_worker,

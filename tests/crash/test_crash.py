@@ -55,8 +55,10 @@ def test_however_it_is_killed_nothing_acknowledged_is_lost_and_nothing_comes_twi
             for number in range(1, ROUNDS + 1):
                 deep = ROUNDS <= 20 or number % 10 == 0
                 started = time.monotonic()
-                what = driver.play(number, deep=deep)
-                print(f"  round {number}: {what}, {time.monotonic() - started:.1f} s", flush=True)
+                blow, moment = driver.choose()
+                print(f"  round {number}: {blow} {moment}", end="", flush=True)
+                driver.play(number, blow, moment, deep=deep)
+                print(f", {time.monotonic() - started:.1f} s", flush=True)
             driver.finish()
         except BaseException:
             print(service.said())
