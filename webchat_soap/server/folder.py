@@ -31,7 +31,7 @@ def hold_data_folder(data_dir: Path) -> Iterator[None]:
     A living holder refuses at once; the workers of a dead one are waited for.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        _make(data_dir)
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ServeError(
@@ -44,6 +44,18 @@ def hold_data_folder(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make(folder: Path) -> None:
+    """With those around it; what is made is durable on return: without its name all that is kept would be lost."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        around = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(around)
+        finally:
+            os.close(around)
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:
