@@ -23,7 +23,9 @@ from tests.crash.trace import CALLS, Disk
 from tests.e2e.console_script import SCRIPT, children_of, running, until
 from tests.file_host import FileHost
 
-SCRATCH = ("data/spool", "data/locks", "data/lock", "data/webchat.db-shm", "database/webchat.db-shm", "trace", "log")
+STRACE = ("strace", "-f", "-y", "-s", "64", "-e", f"trace={CALLS}")
+
+SCRATCH = ("data/spool", "data/locks", "data/lock", "data/webchat.db-shm", "trace", "log")
 
 
 def _can_trace() -> bool:
@@ -60,25 +62,24 @@ class Traced:
             os.kill(pid, number)
         self._tracer.wait(30)
 
-    def disk(self, *, written: str | None = None) -> Disk:
-        """After the service has ended; `written` was so before it began."""
+    def disk(self) -> Disk:
+        """After the service has ended."""
         disk = Disk(folder=self._folder, scratch=SCRATCH)
-        if written is not None:
-            disk.write(written)
         with (self._folder / "trace").open() as trace:
             disk.play(trace)
         return disk
 
 
 @contextmanager
-def traced(folder: Path, *more: str, **settings: str) -> Iterator[Traced]:
+def traced(folder: Path, **settings: str) -> Iterator[Traced]:
+    """A service on `folder/data`, followed from its start."""
     port = quiet_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WEBCHAT_")}
     environ |= {f"WEBCHAT_{name}": value for name, value in settings.items()}
     environ |= {"WEBCHAT_DATA_DIR": str(folder / "data"), "WEBCHAT_BIND": f"127.0.0.1:{port}"}
-    strace = ["strace", "-f", "-y", "-s", "64", "-e", f"trace={CALLS}", "-o", str(folder / "trace"), *more]
     with (folder / "log").open("wb") as log:
-        tracer = subprocess.Popen([*strace, SCRIPT, "serve"], env=environ, stdout=log, stderr=log, cwd=folder)
+        command = [*STRACE, "-o", str(folder / "trace"), str(SCRIPT), "serve"]
+        tracer = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
     service = Traced(folder, port, tracer)
     try:
         until(service.answers, seconds=60, what="the service does not start")
@@ -86,6 +87,24 @@ def traced(folder: Path, *more: str, **settings: str) -> Iterator[Traced]:
     finally:
         if tracer.poll() is None:
             service.kill(signal.SIGTERM)
+
+
+@contextmanager
+def attached(pid: int, trace: Path, *more: str) -> Iterator[None]:
+    """Follow a process that runs already, until the context is left or it dies."""
+    tracer = subprocess.Popen([*STRACE, *more, "-o", str(trace), "-p", str(pid)], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _is_traced(pid), seconds=20, what="strace cannot follow the process")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(30)
+
+
+def _is_traced(pid: int) -> bool:
+    """All threads: one that is not yet followed would go unseen."""
+    tasks = list(Path(f"/proc/{pid}/task").glob("*/status"))
+    return all("TracerPid:\t0\n" not in status.read_text() for status in tasks)
 
 
 @needs_strace
@@ -104,3 +123,29 @@ def test_at_every_answer_message_file_and_all_names_are_synced(tmp_path: Path, f
     disk = service.disk()
     assert disk.problems == []
     assert disk.answers == 5
+
+
+@needs_strace
+def test_what_a_dead_worker_wrote_and_did_not_sync_is_synced_before_anybody_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    message = {"CHATID": "a", "fileDetails": '{"text": "words"}', "clientToken": str(uuid.uuid4())}
+    with running(data) as service, contextlib.closing(Caller(service.port)) as caller:
+        caller.call("StartChat", "1.1", seconds=30, CHATID="a")  # opens the log: after it a commit is a single sync
+        (worker,) = service.workers
+        with attached(worker, tmp_path / "killed", "-e", "inject=fdatasync:signal=SIGKILL"):
+            with pytest.raises(Unanswered):
+                caller.call("SendMessage", "1.1", seconds=30, **message)
+            until(lambda: service.workers not in ([], [worker]), seconds=20, what="there is no other worker")
+        # Somebody looks into the database: SQLite takes all that is whole in the log for committed, and the new worker
+        # will not be the one that opens it first or closes it last, which would make a checkpoint.
+        with contextlib.closing(sqlite3.connect(data / "webchat.db")) as looking:
+            assert looking.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+            (worker,) = service.workers
+            with attached(worker, tmp_path / "trace"):
+                again = caller.call("SendMessage", "1.1", seconds=30, **message)
+    assert field(again, "duplicate") == "true"
+    disk = Disk(folder=tmp_path, scratch=(*SCRATCH, service.log.name))
+    disk.write(str(data / "webchat.db-wal"))
+    disk.play((tmp_path / "trace").read_text().splitlines())
+    assert disk.problems == []
+    assert disk.answers == 1

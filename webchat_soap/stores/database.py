@@ -111,6 +111,7 @@ class Database:
             connection = self._open(read_only=False)
             if self._version(connection) < NEWEST_VERSION:
                 self._migrate(connection)
+            self._sync_log()
             # After it was opened for writing: a layered file system gives a file its number only then.
             found = self.path.stat()
             _IN_USE.setdefault(self.path, (found.st_dev, found.st_ino))
@@ -135,6 +136,21 @@ class Database:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _sync_log(self) -> None:
+        """Put on disk what is in the log, before anybody is told of it.
+
+        A process that died between writing a commit and its sync leaves it in the log, and whoever opens the file
+        first after it takes it for committed. Its caller comes again with the same token and is told that it is stored.
+        """
+        try:
+            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)  # no lock of SQLite's is on this file, so none is lost by closing it
 
     def _open(self, *, read_only: bool) -> sqlite3.Connection:
         # mode=rw: a file that is gone is an error and not an empty database. Readers open it like writers, since only
