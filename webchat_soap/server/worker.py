@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from webchat_soap.server.engine import Engine
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
 """What close() may still take when calls had to be given up."""
+
+_POLL_SECONDS = 0.02
+"""Between two looks whether a call is still at work that no connection waits for."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends the service. A worker is forked with them blocked, ignores SIGINT and waits for SIGTERM."""
@@ -60,7 +64,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
 def _stop(options: ServeOptions, application: Application, engine: Engine, shell: Shell) -> None:
     engine.stop()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
-    if engine.wait(options.shutdown_seconds):
+    if _have_ended(engine, shell, options.shutdown_seconds):
         application.close()
         return
     busy = shell.threads.busy + shell.long_threads.busy
@@ -68,3 +72,16 @@ def _stop(options: ServeOptions, application: Application, engine: Engine, shell
     closing = threading.Thread(target=application.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)
+
+
+def _have_ended(engine: Engine, shell: Shell, timeout_seconds: float) -> bool:
+    """Wait for all connections and calls. A call goes on when its caller has hung up, and the engine knows nothing of
+    it: cut off it would leave half a download in the spool."""
+    give_up = time.monotonic() + timeout_seconds
+    if not engine.wait(timeout_seconds):
+        return False
+    while shell.threads.busy or shell.long_threads.busy:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
