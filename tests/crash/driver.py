@@ -49,6 +49,8 @@ class Driver:
         self._source = source
         self._caller = Caller(service.port)
         self._turns = self._in_turn()
+        self._chat_ids: set[str] = set()
+        """Of all rounds."""
         self._in_order = True
         """Nothing may be left over: no process died after the last start, which swept."""
         self.counts: Counter[str] = Counter()
@@ -82,9 +84,10 @@ class Driver:
                 shared.send(self._caller, source, shared.text(chat_id, f"{LAST}{chat_id}"))
         until(lambda: len(service.workers) == service.workers_wanted, seconds=20, what="a worker is not replaced")
         ledger.check_messages(self._caller)
-        check_disk(service.data, swept=self._in_order, integrity=deep, hashes=False)
         ledger.count(f"rounds with {blow}")
         self.counts += ledger.counts
+        self._chat_ids |= ledger.chat_ids
+        self._check_disk(swept=self._in_order, integrity=deep)
         self.longest_try_seconds = max(self.longest_try_seconds, ledger.longest_try_seconds)
         self._host.requests.clear()
 
@@ -93,7 +96,7 @@ class Driver:
         self._service.terminate()
         assert self._service.process.wait(STOP_SECONDS) == 0, self._service.said()
         self._start()
-        check_disk(self._service.data, swept=True, integrity=True, hashes=True)
+        self._check_disk(swept=True, integrity=True, hashes=True)
         said = self._service.log.read_text(errors="replace")
         assert "Traceback" not in said, said[said.index("Traceback") - 500 :][:3000]
         assert "are missing" not in said, "a start found rows without bytes"
@@ -102,6 +105,16 @@ class Driver:
         """Nothing is left of it, however it went."""
         self._caller.close()
         self._service.close()
+
+    def _check_disk(self, *, swept: bool, integrity: bool, hashes: bool = False) -> None:
+        check_disk(
+            self._service.data,
+            chat_ids=self._chat_ids,
+            messages=self.counts["acknowledged"],
+            swept=swept,
+            integrity=integrity,
+            hashes=hashes,
+        )
 
     def _start(self) -> None:
         began = time.monotonic()

@@ -73,6 +73,11 @@ class Ledger:
         with self._lock:
             self.problems.append(what)
 
+    @property
+    def chat_ids(self) -> set[str]:
+        """All that there must be."""
+        return {receipt.chat_id for receipt in self.receipts.values()} | set(self.chats.values())
+
     def acknowledge(self, receipt: Receipt, *, duplicate: bool) -> None:
         """A message's receipt has come, the first or one more."""
         with self._lock:
@@ -160,11 +165,17 @@ def _read_chat(caller: Caller, chat_id: str, *, ended: bool) -> list[tuple[int, 
             return found
 
 
-def check_disk(data: Path, *, swept: bool, integrity: bool, hashes: bool) -> None:
-    """By what lies on the disk while no call runs. `swept`: no process died since the last start, so nothing may be
-    left over; `hashes` reads every file that was ever stored."""
+def check_disk(data: Path, *, chat_ids: set[str], messages: int, swept: bool, integrity: bool, hashes: bool) -> None:
+    """By what lies on the disk while no call runs: these chats and so many messages, of all rounds, and no others.
+
+    `swept`: no process died since the last start, so nothing may be left over; `hashes` reads every file that was ever
+    stored.
+    """
     database = sqlite3.connect(f"file:{data / 'webchat.db'}?mode=ro", uri=True)
     try:
+        found = {chat_id for (chat_id,) in database.execute("SELECT chat_id FROM chats")}
+        assert found == chat_ids, {"lost": chat_ids - found, "unknown": found - chat_ids}
+        assert database.execute("SELECT count(*) FROM messages").fetchone() == (messages,)
         rows = dict(database.execute("SELECT name, sha256 FROM files"))
         files = {path.name: path for path in stored(data)}
         assert not rows.keys() - files.keys(), "a row has no bytes"
