@@ -30,7 +30,7 @@ with = pip
 endif
 lock = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test interop bench conformance fuzz lint lock wsdl settings clean python-fits
+.PHONY: help run test interop bench conformance fuzz crash lint lock wsdl settings clean python-fits
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make bench     install the peers and measure all side by side (about twelve minutes); ARGS="a --quick" for less'
 	@echo 'make conformance   how many conformance cases pass here, and how many with stock Spyne'
 	@echo 'make fuzz      210,000 random messages through the SOAP face (about ten minutes)'
+	@echo 'make crash     kill the service 400 times under load and look whether anything is lost (about twenty minutes)'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make lock      write requirements/*.txt anew (needs uv)'
 	@echo 'make wsdl      write wsdl/webchat.wsdl and its examples anew'
@@ -68,6 +69,9 @@ conformance: python-fits $(TEST_STAMP)
 
 fuzz: python-fits $(TEST_STAMP)
 	WEBCHAT_TEST_FUZZ=70000 $(BIN)/python -m pytest tests/fuzz -s $(ARGS)
+
+crash: python-fits $(TEST_STAMP)
+	WEBCHAT_TEST_CRASH_ROUNDS=$${WEBCHAT_TEST_CRASH_ROUNDS:-200} $(BIN)/python -m pytest tests/crash -s $(ARGS)
 
 lint: python-fits $(TEST_STAMP)
 	@status=0; $(BIN)/ruff check . || status=1; $(BIN)/ruff format --check --quiet . || status=1; $(BIN)/mypy || status=1; exit $$status

@@ -104,7 +104,7 @@ class LocalFileStore:
         self._leftovers.try_again()
         probe = self._folder / f"{_TEMPORARY}{uuid.uuid4()}"
         with _translated():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self._folder)
             try:
                 with _created(probe) as file:
                     file.write(b"ping")
@@ -178,7 +178,7 @@ class LocalFileStore:
         """SweepableFileStore.mark."""
         new = self._folder / f"store-{store_id}"
         with _translated():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self._folder)
             new.mkdir(mode=0o700, exist_ok=True)
             for old in self._marks():
                 if old != new:
@@ -229,14 +229,15 @@ class LocalFileStore:
         return self._folder / name[:8] / name
 
     def _make_day(self, day: Path) -> None:
-        """The day's folder, durable. Synced once by every process: another one may have made it without having got to
-        its sync yet."""
+        """The day's folder, durable. Synced once by every process, as the one around it: another one may have made it
+        without having got to its sync yet."""
         if day.name in self._durable_days and day.exists():
             return
         with self._lock:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self._folder)
             day.mkdir(mode=0o700, exist_ok=True)
             try:
+                _sync_folder(self._folder.parent)
                 _sync_folder(self._folder)
             except OSError:
                 with suppress(OSError):  # made anew the next time, unless somebody uses it: see the sync in `save`
@@ -309,6 +310,14 @@ def _sweep_temporary(folder: Path) -> int:
                 Path(entry.path).unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def _make_folder(folder: Path) -> None:
+    """With those around it; what is made is durable on return: without its name all in it would be lost."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        _sync_folder(made.parent)
 
 
 def _created(path: Path) -> BinaryIO:

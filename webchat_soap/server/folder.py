@@ -65,7 +65,7 @@ def _open_held(data_dir: Path) -> int:
     """The descriptor of the lock that lies in the folder, held."""
     while True:
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            _make(data_dir)
             descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(data_dir, error) from error
@@ -102,6 +102,18 @@ def _unusable(data_dir: Path, error: OSError) -> ServeError:
     return ServeError(
         f"The data folder {data_dir} cannot be used ({error.strerror}); make it writable, or set WEBCHAT_DATA_DIR."
     )
+
+
+def _make(folder: Path) -> None:
+    """With those around it; what is made is durable on return: without its name all that is kept would be lost."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        around = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(around)
+        finally:
+            os.close(around)
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from webchat_soap.server.engine import Engine
@@ -23,6 +24,9 @@ _CLOSE_SECONDS = 5.0
 
 _UNHEARD_SECONDS = 3.0
 """For calls under way, where the engine may be too busy to hear that it shall stop."""
+
+_POLL_SECONDS = 0.02
+"""Between two looks whether a call is still at work that no connection waits for."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends the service. A worker is forked with them blocked, ignores SIGINT and waits for SIGTERM."""
@@ -102,7 +106,7 @@ class _Watch:
 def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: float) -> None:
     engine.stop()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
-    if engine.wait(seconds):
+    if _have_ended(engine, shell, seconds):
         application.close()
         return
     busy = shell.threads.busy + shell.long_threads.busy
@@ -110,3 +114,16 @@ def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: fl
     closing = threading.Thread(target=application.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)
+
+
+def _have_ended(engine: Engine, shell: Shell, timeout_seconds: float) -> bool:
+    """Wait for all connections and calls. A call goes on when its caller has hung up, and the engine knows nothing of
+    it: cut off it would leave half a download in the spool."""
+    give_up = time.monotonic() + timeout_seconds
+    if not engine.wait(timeout_seconds):
+        return False
+    while shell.threads.busy or shell.long_threads.busy:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -135,6 +135,8 @@ class WebchatTransport(ServerBase):
         self.bounds = bounds
         self.wsdl_at: Callable[[str], bytes] = wsdl.build_wsdl(app)
         self.schema: bytes = wsdl.build_schema(app)
+        # It makes a schema here and now, before there are threads: libxml2 sets up the types of all schemas with the
+        # first, unguarded. When threads did that side by side, calls were Internal or the process ended (double free).
         self.tools = Tools(self.schema)
 
     @property

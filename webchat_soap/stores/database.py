@@ -139,6 +139,7 @@ class Database:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
             if version_of(connection, self.path) < NEWEST_VERSION or mode != "wal":  # VACUUM INTO makes it another
                 self._migrate(connection)
+            self._sync_log()
             lost = self._acknowledged.find_lost(connection)
             if lost is not None:
                 raise LostMessagesError(lost.sentence(self.path))
@@ -166,6 +167,21 @@ class Database:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _sync_log(self) -> None:
+        """Put on disk what is in the log, before anybody is told of it.
+
+        A process that died between writing a commit and its sync leaves it in the log, and whoever opens the file
+        first after it takes it for committed. Its caller comes again with the same token and is told that it is stored.
+        """
+        try:
+            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)  # no lock of SQLite's is on this file, so none is lost by closing it
 
     def _open(self, *, read_only: bool) -> sqlite3.Connection:
         # mode=rw: a file that is gone is an error and not an empty database. Readers open it like writers, since only
