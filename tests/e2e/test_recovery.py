@@ -121,7 +121,8 @@ def test_a_log_that_is_taken_away_from_a_running_service_ends_receipts_until_a_r
         for name in ("webchat.db-wal", "webchat.db-shm"):
             (data / name).unlink()
         assert client.fault("SendMessage", CHATID="a", fileDetails='{"text": "lost"}').code == "Busy"
-        assert requests.get(f"{service.url}/readyz", timeout=10).status_code == 503
+        # An answer holds for a second.
+        until(lambda: requests.get(f"{service.url}/readyz", timeout=10).status_code == 503, seconds=10, what="no 503")
     with running(data) as service:
         client = soap(service)
         assert [message.text for message in client.GetMessages(CHATID="a").message] == ["kept"]
