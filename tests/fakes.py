@@ -63,6 +63,9 @@ class _Refused:
         callback()
         return True
 
+    def give_up(self) -> None:
+        pass
+
 
 def _came_to(work: Callable[[], T]) -> Outcome[T]:
     try:
@@ -247,6 +250,21 @@ class FakeChatStore:
 
         with self._moved:
             self._moved.wait_for(is_news, timeout_seconds)
+
+    def call_back_on_news(
+        self, chat_id: str, *, after_sequence: int, timeout_seconds: float, callback: Callable[[], object]
+    ) -> Callable[[], object]:
+        given_up = threading.Event()
+
+        def wait() -> None:
+            kept = self._chats.get(chat_id)
+            after = min(after_sequence, kept.chat.last_sequence) if kept else after_sequence
+            self.wait_for_news(chat_id, after_sequence=after, timeout_seconds=timeout_seconds)
+            if not given_up.is_set():
+                callback()
+
+        threading.Thread(target=wait, daemon=True).start()
+        return given_up.set
 
     def wake_all(self) -> None:
         with self._moved:

@@ -28,9 +28,13 @@ class Outcome(Protocol[T_co]):
         does the work and needs a thread for it.
         """
 
+    def give_up(self) -> None:
+        """Whoever asked has gone: wait no more for what nobody hears. What has begun to be stored is stored. There is
+        no callback afterwards, and no result is asked for."""
+
     @property
     def is_long(self) -> bool:
-        """Whether `result`, where it does the work, waits for others: the network, or a customer who types."""
+        """Whether it waits for others: the network, or a customer who types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,9 @@ class Done(Generic[T]):
         callback()
         return True
 
+    def give_up(self) -> None:
+        pass
+
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[T]):
@@ -60,3 +67,6 @@ class Work(Generic[T]):
 
     def when_done(self, callback: Callable[[], object]) -> bool:
         return False
+
+    def give_up(self) -> None:
+        pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
@@ -70,6 +70,15 @@ class ChatStore(Protocol):
         """Return when the chat has a message beyond `after_sequence` or is not open, or after the timeout.
 
         Also returns, early, when the process is told to stop (see `wake_all`).
+        """
+
+    def call_back_on_news(
+        self, chat_id: str, *, after_sequence: int, timeout_seconds: float, callback: Callable[[], object]
+    ) -> Callable[[], object]:
+        """Call back, once and from any thread, when `wait_for_news` would return, or when there is no such chat.
+
+        Who asks beyond the last message is called back for the next one. Returns what gives up waiting: called in time,
+        there is no callback. `callback` must neither wait nor raise.
         """
 
     def wake_all(self) -> None:

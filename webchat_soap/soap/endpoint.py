@@ -108,6 +108,10 @@ class Later:
     def is_long(self) -> bool:
         return self._outcome.is_long
 
+    def give_up(self) -> None:
+        """The client has gone."""
+        self._outcome.give_up()
+
     def __iter__(self) -> Iterator[bytes]:
         # Not at once: PEP 3333 leaves the application until the first piece to start the response.
         yield from self._endpoint.finish(self._call, self._outcome)

@@ -179,6 +179,13 @@ class SqliteChatStore:
     def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
         self._news.wait(chat_id, after_sequence=after_sequence, timeout_seconds=timeout_seconds)
 
+    def call_back_on_news(
+        self, chat_id: str, *, after_sequence: int, timeout_seconds: float, callback: Callable[[], object]
+    ) -> Callable[[], object]:
+        return self._news.call_back(
+            chat_id, after_sequence=after_sequence, timeout_seconds=timeout_seconds, callback=callback
+        )
+
     def wake_all(self) -> None:
         self._news.wake_all()
         stop_waiting(self._lock_folder, self._stopping)

@@ -68,6 +68,9 @@ class Write(Generic[T]):
             callback()
         return True
 
+    def give_up(self) -> None:
+        """Outcome.give_up. It is stored all the same: a caller that is back with its clientToken gets the receipt."""
+
     def answer(self) -> None:
         """Let go of who waits. `value` or `error` is set."""
         with _CALLBACKS:
