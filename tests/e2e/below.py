@@ -17,7 +17,7 @@ import pytest
 import requests
 from lxml import etree
 
-from tests.e2e.console_script import Running, running, until
+from tests.e2e.console_script import Running, is_alive, running, until
 from tests.file_host import FileHost
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk of the test's own needs root")
@@ -109,6 +109,11 @@ class Client:
         assert isinstance(causes, dict)
         return causes
 
+    def assert_logs(self, words: str) -> None:
+        """The service's log holds the words, or will in a moment."""
+        log = self.service.log
+        until(lambda: words in log.read_text(), seconds=10, what=f"the log does not say {words!r}")
+
     def assert_full_service(self) -> None:
         """Text and file are taken again, at the latest when the clients' retries come, and /readyz says so."""
         until(lambda: self.causes() == {}, seconds=10, what="the service does not become ready again")
@@ -181,11 +186,6 @@ def fill(disk: Path, *, leave: int = 0) -> Path:
     return ballast
 
 
-def said(service: Running, words: str) -> bool:
-    """Whether the service's log holds the words."""
-    return words in service.log.read_text()
-
-
 @contextmanager
 def faulty_calls(pid: int, fault: str, *, log: Path, path: Path | None = None) -> Iterator[Path]:
     """Have system calls of the process fail as strace's `inject` says, those on `path` where one is given; yields the
@@ -198,10 +198,13 @@ def faulty_calls(pid: int, fault: str, *, log: Path, path: Path | None = None) -
         until(lambda: _is_traced(pid), seconds=10, what="strace does not get hold of the process")
         yield log
     finally:
-        tracer.terminate()
+        if is_alive(pid):
+            tracer.terminate()
+        else:  # strace may miss that what it traced was killed
+            tracer.kill()
         try:
             tracer.wait(timeout=5)
-        except subprocess.TimeoutExpired:  # strace may miss that what it traced was killed
+        except subprocess.TimeoutExpired:
             tracer.kill()
             tracer.wait()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.e2e.below import TEXT_FILE, Answer, Client, assert_busy, need, said, serving
+from tests.e2e.below import TEXT_FILE, Answer, Client, assert_busy, need, serving
 from tests.e2e.console_script import children_of, is_alive, until
 from tests.file_host import Connection, Request, head
 
@@ -62,7 +62,7 @@ def test_uploads_without_descriptors_are_busy_beside_texts_that_go_on(tmp_path: 
         for answer in refused:
             assert_busy(answer, data)
         client.assert_full_service()
-        assert said(client.service, "cause=out of file descriptors")
+        client.assert_logs("cause=out of file descriptors")
 
 
 def test_more_connections_than_descriptors_wait_without_a_spinning_loop(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_limit_that_is_lowered_under_a_running_service_is_noticed_and_mended(t
         set_limit(worker, "nofile", open_files(worker) + 10)
         for _ in range(50):
             connections.enter_context(socket.create_connection(("127.0.0.1", client.service.port)))
-        until(lambda: said(client.service, "limit on open files was lowered"), seconds=10, what="it is not noticed")
+        client.assert_logs("limit on open files was lowered")
         client.assert_full_service()
         # With the hard limit there is nothing to raise: another worker, that counts with what it may, takes over.
         lowered = open_files(worker) + 10

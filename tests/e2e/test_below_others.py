@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from tests.e2e.below import Answer, Client, assert_busy, need, said, serving
+from tests.e2e.below import Answer, Client, assert_busy, need, serving
 from tests.e2e.console_script import until
 
 
@@ -42,7 +42,7 @@ def test_a_database_locked_by_another_program_is_busy_within_seconds_and_passes(
             assert time.monotonic() - began < 15
             for answer in answers:
                 assert_busy(answer, data)
-            assert said(client.service, "cause=locked by another program")
+            client.assert_logs("cause=locked by another program")
             other.execute("ROLLBACK")
         assert client.call("GetMessages", CHATID="b").code == "ChatNotFound"
         until(lambda: client.causes() == {}, seconds=10, what="the service does not become ready again")

@@ -7,8 +7,10 @@ holds. The bytes are not yet made durable here; the file store does that when it
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import resource
 import secrets
 import shutil
 import threading
@@ -117,4 +119,11 @@ def sweep_spool(root: Path) -> int:
 
 
 def _open_new(path: Path) -> int:
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # Numbers are given from the lowest that is free. The last quarter is for those who send texts: a file may wait.
+    if limit != resource.RLIM_INFINITY and descriptor >= limit * 3 // 4:
+        os.close(descriptor)
+        path.unlink()
+        raise OSError(errno.EMFILE, "too few files may be opened for another upload", str(path))
+    return descriptor

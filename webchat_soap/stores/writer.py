@@ -165,7 +165,10 @@ class GroupWriter:
                 moved = self._run_all(batch, cursor, guarded=True)
             self._database.check_in_place()
             self._seal(cursor)
-            self._note(moved or {})  # before the receipts, and in the turn: the last commit's is the one that stays
+            try:
+                self._note(moved or {})  # before the receipts, and in the turn: the last commit's is the one that stays
+            except Exception:  # what is committed must not end as a failure
+                _LOG.exception("what was acknowledged could not be noted")
             return moved or {}
         finally:
             self._waits_for_lock = False
