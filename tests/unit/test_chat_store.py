@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -590,3 +591,80 @@ def test_a_closed_store_is_busy_and_closing_twice_is_fine(store: ChatStore) -> N
     for call in (lambda: send(store), lambda: store.find_chat("c1"), store.ping):
         with pytest.raises(Busy):
             call()
+
+
+class Called:
+    """A callback that remembers."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+def ask_to_be_called(
+    store: ChatStore, chat_id: str = "c1", *, after: int = 0, seconds: float = 30
+) -> tuple[Called, Any]:
+    called = Called()
+    give_up = store.call_back_on_news(chat_id, after_sequence=after, timeout_seconds=seconds, callback=called)
+    return called, give_up
+
+
+@pytest.mark.parametrize("news", ["message", "end"])
+def test_who_asks_is_called_back_by_a_message_and_by_the_end_of_the_chat_alone(store: ChatStore, news: str) -> None:
+    start(store, "c1")
+    start(store, "other")
+    called, _ = ask_to_be_called(store)
+    other, _ = ask_to_be_called(store, "other")
+    if news == "message":
+        send(store)
+    else:
+        store.end_chat("c1", ended_by=None).result()
+    eventually(lambda: called.times == 1)
+    assert other.times == 0
+
+
+def test_who_asks_for_news_that_is_there_is_called_back_soon(store: ChatStore) -> None:
+    send(store)
+    called, _ = ask_to_be_called(store)
+    eventually(lambda: called.times == 1)
+
+
+def test_who_asks_beyond_the_last_message_is_called_back_for_the_next(store: ChatStore) -> None:
+    send(store)
+    called, _ = ask_to_be_called(store, after=100)
+    soon, _ = ask_to_be_called(store, after=1, seconds=0.3)
+    eventually(lambda: soon.times == 1)  # by then the first one was looked at too
+    assert called.times == 0
+    send(store)
+    eventually(lambda: called.times == 1)
+
+
+def test_who_asks_about_no_chat_is_called_back_soon(store: ChatStore) -> None:
+    called, _ = ask_to_be_called(store, "nobody", seconds=0.5 if isinstance(store, FakeChatStore) else 30)
+    eventually(lambda: called.times == 1)
+
+
+def test_who_asks_is_called_back_when_the_time_is_over_and_when_the_process_stops(store: ChatStore) -> None:
+    start(store, "c1")
+    late, _ = ask_to_be_called(store, seconds=0.1)
+    waiting, _ = ask_to_be_called(store)
+    eventually(lambda: late.times == 1)
+    assert waiting.times == 0
+    store.wake_all()
+    eventually(lambda: waiting.times == 1)
+    after, _ = ask_to_be_called(store)
+    eventually(lambda: after.times == 1)
+
+
+def test_who_gives_up_is_not_called_back(store: ChatStore) -> None:
+    start(store, "c1")
+    gone, give_up = ask_to_be_called(store)
+    stays, _ = ask_to_be_called(store)
+    give_up()
+    send(store)
+    eventually(lambda: stays.times == 1)
+    give_up()
+    store.wake_all()
+    assert (gone.times, stays.times) == (0, 1)

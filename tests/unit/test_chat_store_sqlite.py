@@ -774,3 +774,29 @@ def test_commands_that_share_a_commit_come_to_the_same_as_one_by_one(opener: Ope
         assert seen[0] == seen[1]
         assert store.usage(chat_id) == one_by_one.usage(chat_id)
     turn.close()
+
+
+def test_those_who_ask_to_be_called_back_take_no_thread(opener: Opener) -> None:
+    store = opener()
+    start(store, "c1")
+    calls: list[int] = []
+    before = threading.active_count()
+    for number in range(2000):
+        store.call_back_on_news(
+            "c1", after_sequence=0, timeout_seconds=30, callback=lambda number=number: calls.append(number)
+        )
+    assert threading.active_count() <= before + 1
+    send(store)
+    eventually(lambda: len(calls) == 2000)
+    assert sorted(calls) == list(range(2000))
+
+
+def test_who_asks_is_called_back_for_a_message_of_another_process(opener: Opener, child: Child) -> None:
+    store = opener()
+    start(store, "c1")
+    called = threading.Event()
+    store.call_back_on_news("c1", after_sequence=0, timeout_seconds=30, callback=called.set)
+    other = child("send()\nsay('sent')")
+    assert other.stdout is not None
+    assert other.stdout.readline() == "sent\n"
+    assert called.wait(SOON)
