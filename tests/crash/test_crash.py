@@ -21,7 +21,7 @@ from tests.crash.driver import Driver
 from tests.crash.process import Service, quiet_port
 from tests.file_host import FileHost
 
-ROUNDS = int(os.environ.get("WEBCHAT_TEST_CRASH_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("WEBCHAT_TEST_CRASH_ROUNDS", "4"))
 SEED = os.environ.get("WEBCHAT_TEST_CRASH_SEED")
 
 pytestmark = pytest.mark.timeout(120 + 30 * ROUNDS)
