@@ -143,9 +143,10 @@ def test_what_a_failed_sync_left_in_the_log_never_comes_back(tmp_path: Path) -> 
         assert client.upload().code is None
         (worker,) = client.service.workers
         with faulty_calls(worker, "fdatasync:error=EIO", path=data / "webchat.db-wal", log=tmp_path / "calls"):
-            assert_busy(client.text(), data)
-            assert_busy(client.upload(token="again"), data)
             until(lambda: client.causes() == {"database": "I/O error"}, seconds=5, what="readyz does not tell")
+            assert_busy(client.text(), data)
+            # The last thing that is written: whatever came after it would overwrite it.
+            assert_busy(client.upload(token="again"), data)
             client.service.kill()
             until(lambda: not is_alive(worker), seconds=10, what="the worker outlives its parent")
         before = client.acknowledged
