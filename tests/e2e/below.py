@@ -181,7 +181,7 @@ def fill(disk: Path, *, leave: int = 0) -> Path:
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
-            file.write(bytes(4096))
+            file.write(bytes(65_536))
     os.truncate(ballast, ballast.stat().st_size - leave)
     return ballast
 

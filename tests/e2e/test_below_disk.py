@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,49 +28,43 @@ WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set=-all") if os.geteuid() == 0 els
 
 
 @needs_root
-def test_a_full_disk_is_busy_and_passes(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk, serving(disk / "data") as client:
-        assert client.upload().code is None
-        ballast = fill(disk)
-        assert_busy(client.text(), client.data)
-        assert_busy(client.text("new"), client.data)
-        assert_busy(client.upload(), client.data)
-        client.assert_whole()
-        until(
-            lambda: client.causes() == {"database": "disk full", "files": "disk full"},
-            seconds=5,
-            what="readyz does not tell",
-        )
-        assert client.call("GetMessages", CHATID="a")["lastSequence"] == "1"
-        ballast.unlink()
-        client.assert_full_service()
-        assert client.call("GetMessages", CHATID="new").code == "ChatNotFound"
-        client.assert_logs("cause=disk full")
+def test_a_full_disk_is_busy_and_passes(client: Client) -> None:
+    ballast = fill(client.data.parent)
+    assert_busy(client.text(), client.data)
+    assert_busy(client.text("new"), client.data)
+    assert_busy(client.upload(), client.data)
+    client.assert_whole()
+    both = {"database": "disk full", "files": "disk full"}
+    until(lambda: client.causes() == both, seconds=5, what="readyz does not tell")
+    ballast.unlink()
+    client.assert_full_service()
+    assert client.call("GetMessages", CHATID="new").code == "ChatNotFound"
+    client.assert_logs("cause=disk full")
 
 
 @needs_root
-def test_a_disk_that_gets_full_in_the_middle_of_a_write_keeps_what_was_acknowledged(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk, serving(disk / "data") as client:
-        assert client.text().code is None
-        # Room for a part of the file in the spool, or of some commits in the log.
-        ballast = fill(disk, leave=200_000)
-        assert_busy(client.upload(), client.data)
-        client.assert_whole()
-        ballast.unlink()
-        ballast = fill(disk, leave=50_000)
-        answers = [client.text(text="x" * 3000, token=f"token-{number}") for number in range(20)]
-        stored = [answer.code is None for answer in answers]
-        assert True in stored
-        assert False in stored
-        for number, answer in enumerate(answers):
-            if answer.code is not None:
-                assert_busy(answer, client.data)
-                assert client.text(text="x" * 3000, token=f"token-{number}").code == "Busy"
-        ballast.unlink()
-        for number, answer in enumerate(answers):
-            again = client.text(text="x" * 3000, token=f"token-{number}")
-            assert again["duplicate"] == ("true" if answer.code is None else "false")
-        client.assert_full_service()
+def test_a_disk_that_gets_full_in_the_middle_of_a_write_keeps_what_was_acknowledged(client: Client) -> None:
+    disk = client.data.parent
+    assert client.text().code is None
+    # Room for a part of the file in the spool, or of some commits in the log.
+    ballast = fill(disk, leave=200_000)
+    assert_busy(client.upload(), client.data)
+    client.assert_whole()
+    ballast.unlink()
+    ballast = fill(disk, leave=50_000)
+    answers = [client.text(text="x" * 3000, token=f"token-{number}") for number in range(20)]
+    stored = [answer.code is None for answer in answers]
+    assert True in stored
+    assert False in stored
+    for number, answer in enumerate(answers):
+        if answer.code is not None:
+            assert_busy(answer, client.data)
+            assert client.text(text="x" * 3000, token=f"token-{number}").code == "Busy"
+    ballast.unlink()
+    for number, answer in enumerate(answers):
+        again = client.text(text="x" * 3000, token=f"token-{number}")
+        assert again["duplicate"] == ("true" if answer.code is None else "false")
+    client.assert_full_service()
 
 
 @needs_root
@@ -111,28 +107,26 @@ def test_text_is_taken_while_the_disk_of_the_files_is_read_only(tmp_path: Path) 
         client.assert_logs("cause=read-only")
 
 
-def test_lost_permissions_are_busy_and_pass(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with serving(data, by=WITHOUT_PRIVILEGES) as client:
-        assert client.upload().code is None
-        (day,) = (folder for folder in (data / "files").iterdir() if folder.name.isdecimal())
-        for folder in (day, data / "files", data / "spool"):
-            folder.chmod(0o500)
-        for folder in (data / "spool").iterdir():
-            folder.chmod(0o500)
-        assert_busy(client.upload(), data)
-        assert client.text().code is None
-        until(lambda: client.causes() == {"files": "no permission"}, seconds=5, what="readyz does not tell")
-        data.chmod(0)
-        assert_busy(client.text(), data)
-        assert_busy(client.upload(), data)
-        both = {"database": "no permission", "files": "no permission"}
-        until(lambda: client.causes() == both, seconds=5, what="readyz does not tell of the database")
-        data.chmod(0o700)
-        for folder in (day, data / "files", data / "spool", *(data / "spool").iterdir()):
-            folder.chmod(0o700)
-        client.assert_full_service()
-        client.assert_logs("cause=no permission")
+def test_lost_permissions_are_busy_and_pass(client: Client) -> None:
+    data = client.data
+    (day,) = (folder for folder in (data / "files").iterdir() if folder.name.isdecimal())
+    for folder in (day, data / "files", data / "spool"):
+        folder.chmod(0o500)
+    for folder in (data / "spool").iterdir():
+        folder.chmod(0o500)
+    assert_busy(client.upload(), data)
+    assert client.text().code is None
+    until(lambda: client.causes() == {"files": "no permission"}, seconds=5, what="readyz does not tell")
+    data.chmod(0)
+    assert_busy(client.text(), data)
+    assert_busy(client.upload(), data)
+    both = {"database": "no permission", "files": "no permission"}
+    until(lambda: client.causes() == both, seconds=5, what="readyz does not tell of the database")
+    data.chmod(0o700)
+    for folder in (day, data / "files", data / "spool", *(data / "spool").iterdir()):
+        folder.chmod(0o700)
+    client.assert_full_service()
+    client.assert_logs("cause=no permission")
 
 
 def test_what_a_failed_sync_left_in_the_log_never_comes_back(tmp_path: Path) -> None:
@@ -143,9 +137,10 @@ def test_what_a_failed_sync_left_in_the_log_never_comes_back(tmp_path: Path) -> 
         assert client.upload().code is None
         (worker,) = client.service.workers
         with faulty_calls(worker, "fdatasync:error=EIO", path=data / "webchat.db-wal", log=tmp_path / "calls"):
-            assert_busy(client.text(), data)
-            assert_busy(client.upload(token="again"), data)
             until(lambda: client.causes() == {"database": "I/O error"}, seconds=5, what="readyz does not tell")
+            assert_busy(client.text(), data)
+            # The last thing that is written: whatever came after it would overwrite it.
+            assert_busy(client.upload(token="again"), data)
             client.service.kill()
             until(lambda: not is_alive(worker), seconds=10, what="the worker outlives its parent")
         before = client.acknowledged
@@ -203,9 +198,13 @@ def test_a_file_whose_sync_failed_is_thrown_away_and_not_synced_again(client: Cl
 
 
 @pytest.fixture(scope="module")
-def _service(tmp_path_factory: pytest.TempPathFactory):
+def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     need("strace")
-    with serving(tmp_path_factory.mktemp("io") / "data") as client:
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("below") / "disk"
+        if os.geteuid() == 0:
+            stack.enter_context(small_disk(folder, "32m"))
+        client = stack.enter_context(serving(folder / "data", by=WITHOUT_PRIVILEGES))
         assert client.upload().code is None
         yield client
 
