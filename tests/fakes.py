@@ -445,7 +445,7 @@ class FakeFileStore:
 
 class FakeIntake:
     """Intake that gives what it was given: for each URL (or, for a stream, its original name) a CheckedFile or an
-    error to raise. `urls` holds what was fetched, in order."""
+    error to raise. `urls` holds what was fetched, in order, `parties` in whose names; `full` makes check_room Busy."""
 
     def __init__(
         self,
@@ -458,13 +458,27 @@ class FakeIntake:
         self.refused_urls = refused_urls if refused_urls is not None else {}
         self.limits = limits
         self.urls: list[str] = []
+        self.full = False
+        self.parties: list[tuple[str, ...]] = []
 
     def check_url(self, details: FileDetails) -> None:
         if details.url in self.refused_urls:
             raise self.refused_urls[details.url]
 
+    def check_room(self, parties: tuple[str, ...]) -> None:
+        if self.full:
+            raise Busy("No room for another file.", retry_after_seconds=5)
+
     @contextmanager
-    def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
+    def fetch(
+        self,
+        details: FileDetails,
+        *,
+        deadline: float,
+        max_bytes: int | None = None,
+        parties: tuple[str, ...] = (),
+    ) -> Iterator[CheckedFile]:
+        self.parties.append(parties)
         self.check_url(details)
         self.urls.append(details.url)
         with self._given(details.url) as checked:

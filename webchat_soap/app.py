@@ -33,6 +33,7 @@ from webchat_soap.domain.sweep import SweepableFileStore
 from webchat_soap.files.download import Downloader, FetchPolicy
 from webchat_soap.files.guard import AddressPolicy, UrlGuard, parse_allow_rules
 from webchat_soap.files.intake import FileIntake
+from webchat_soap.files.resolve import Lookups
 from webchat_soap.files.sniff import content_types, prove
 from webchat_soap.files.spool import Spool
 from webchat_soap.files.store import open_file_store
@@ -59,6 +60,7 @@ __all__ = [
     "create_app",
     "demo_has_ended",
     "make_demo",
+    "max_long_threads",
     "operators_reason",
     "set_up_logging",
     "sweep",
@@ -72,10 +74,9 @@ SERVICE_PATH = "/webchat"
 CALL_SECONDS = 45.0
 # Room for the call's own work beside a download that the operator gave more time.
 CALL_MARGIN_SECONDS = 5.0
-# A file on its way holds a thread and a socket, no memory to speak of; 64 fill a 1 Gbit/s line at 2 MB/s each.
-MAX_UPLOADS = 64
-# 500 sleeping threads cost 72 KB each and a text beside them 1 ms.
-MAX_WAITING = 500
+# Beside the rooms for files and for waiting (MAX_FETCHES, MAX_WAITING): retries that wait for the first call of their
+# token, which the store bounds. A sleeping thread costs 72 KB.
+MAX_CLAIMS_WAITING = 64
 
 VERSION = version("webchat-soap")
 
@@ -186,7 +187,11 @@ class Application:
         for as an iterable that can call back (soap.endpoint.Later)."""
         method: str = environ["REQUEST_METHOD"]
         path: str = environ["PATH_INFO"]
-        return method == "POST" and path == SERVICE_PATH
+        if method != "POST" or path != SERVICE_PATH:
+            return False
+        # Files stand in line, so that thousands of them at once do not make texts wait until all have been read.
+        body: bytes = environ["wsgi.input"].getvalue()
+        return b"UploadFile" not in body and b"fileUrl" not in body
 
     def wake_all(self) -> None:
         """Let every waiting call answer now: the process is about to stop."""
@@ -256,6 +261,11 @@ def create_app(settings: Settings | None = None) -> Application:
     return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
 
 
+def max_long_threads(settings: Settings) -> int:
+    """How many calls of a process wait for others at most; it should have threads for these, and more for the rest."""
+    return settings.max_fetches + settings.max_waiting + MAX_CLAIMS_WAITING
+
+
 def make_demo(settings: Settings) -> str | None:
     """Make the demo chat, once: its id when something of it was made now, None when it was whole or has ended.
 
@@ -308,7 +318,9 @@ def wsdl_examples() -> dict[str, str]:
 
 def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStore) -> ChatService:
     guard = UrlGuard(
-        AddressPolicy(allow=parse_allow_rules(settings.fetch_allow), ports=frozenset(settings.fetch_ports))
+        AddressPolicy(allow=parse_allow_rules(settings.fetch_allow), ports=frozenset(settings.fetch_ports)),
+        # As many as fetches: names whose servers are slow must not keep all others from being looked up.
+        lookups=Lookups(max_running=settings.max_fetches),
     )
     policy = FetchPolicy(
         connect_seconds=settings.fetch_connect_seconds,
@@ -332,13 +344,13 @@ def _make_service(settings: Settings, chats: ChatStore, files: SweepableFileStor
             FileType.VIDEO: settings.max_video_bytes,
             FileType.DOCUMENT: settings.max_document_bytes,
         },
-        max_fetches=MAX_UPLOADS,
+        max_fetches=settings.max_fetches,
     )
     rules = ServiceRules(
         open_unknown_chats=settings.unknown_chats == "open",
         max_text_length=settings.max_text,
         quota=ChatQuota(max_files=settings.max_files_per_chat, max_bytes=settings.max_bytes_per_chat),
-        max_waiting=MAX_WAITING,
+        max_waiting=settings.max_waiting,
     )
     return ChatService(chats=chats, files=files, intake=intake, rules=rules)
 

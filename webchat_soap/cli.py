@@ -133,6 +133,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         max_request_bytes=settings.max_request_bytes,
         request_seconds=settings.request_seconds,
         shutdown_seconds=settings.shutdown_seconds,
+        limits=server.Limits(max_long_threads=app.max_long_threads(settings)),
         ready_message=ready_message(settings, demo=arguments.demo),
         before_workers=before_workers,
     )

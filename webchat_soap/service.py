@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import SEEK_END
-from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from webchat_soap.domain import links
@@ -48,6 +47,10 @@ from webchat_soap.domain.errors import (
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 from webchat_soap.domain.outcome import Done, Outcome, Work
 from webchat_soap.domain.ports import ChatStore, FileStore, Intake
+from webchat_soap.domain.rooms import Room, parties_of
+
+_NO_ROOM_SECONDS = 1.0
+"""How long a GetMessages that finds no place to wait is held back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +62,8 @@ class ServiceRules:
     """Code points."""
     quota: ChatQuota
     max_waiting: int
-    """GetMessages calls that wait at the same time, in this process; one more gets its page after a second."""
+    """GetMessages calls that wait at the same time, in this process; one more gets its empty page after a second. So
+    does one whose chat or account has four fifths of the places (domain.rooms)."""
 
 
 class ChatService:
@@ -82,7 +86,7 @@ class ChatService:
         self._intake = intake
         self._rules = rules
         self._clock = clock
-        self._waiting = BoundedSemaphore(rules.max_waiting)
+        self._waiting = Room(rules.max_waiting)
 
     def send_message(self, caller: Caller, request: SendRequest) -> Outcome[MessageReceipt]:
         """Post a text, a file or both as one message of the customer. Contract: SendMessage."""
@@ -110,24 +114,23 @@ class ChatService:
 
     def get_messages(self, caller: Caller, request: ReadRequest) -> Outcome[MessagePage]:
         """Read a page, waiting for news where there are none. Contract: GetMessages."""
-        return Work(lambda: self._read_or_wait(caller, request), is_long=request.wait_seconds > 0)
+        may_wait = request.wait_seconds > 0 and self._waiting.has_place(*parties_of(caller, request.chat_id))
+        return Work(lambda: self._read_or_wait(caller, request, may_wait=may_wait), is_long=may_wait)
 
-    def _read_or_wait(self, caller: Caller, request: ReadRequest) -> MessagePage:
+    def _read_or_wait(self, caller: Caller, request: ReadRequest, *, may_wait: bool) -> MessagePage:
         page = self._read(request)
         if page.messages or page.status is not ChatStatus.OPEN or request.wait_seconds == 0:
             return page
         wait_seconds = min(float(request.wait_seconds), max(0.0, caller.deadline - time.monotonic()))
-        room = self._waiting.acquire(blocking=False)
-        try:
-            # Without room still a second: an empty page at once would have the caller ask again in a hot loop.
-            self._chats.wait_for_news(
-                request.chat_id,
-                after_sequence=page.last_sequence,
-                timeout_seconds=wait_seconds if room else min(1.0, wait_seconds),
-            )
-        finally:
-            if room:
-                self._waiting.release()
+        place = self._waiting.enter(*parties_of(caller, request.chat_id)) if may_wait else None
+        if place is None:
+            # Still a second: an empty page at once would have the caller ask again in a hot loop.
+            wait_seconds = min(_NO_ROOM_SECONDS, wait_seconds)
+            if caller.answer_later is not None:
+                caller.answer_later(wait_seconds)
+                return page
+        with nullcontext() if place is None else place:
+            self._chats.wait_for_news(request.chat_id, after_sequence=page.last_sequence, timeout_seconds=wait_seconds)
         return self._read(request)
 
     def get_limits(self, caller: Caller, chat_id: str | None) -> Outcome[Limits]:
@@ -184,6 +187,9 @@ class ChatService:
         if file is None:
             # No claim: of two calls with one token the append itself gives the second the first one's receipt.
             return self._append(request.chat_id, Sender.CUSTOMER, request.text, (), token=token, account=caller.account)
+        if links.own_file_name(file.url, caller.own_base_urls) is None:
+            # Before anything is read or waited for, and without a thread: a flood of files is told in microseconds.
+            self._intake.check_room(parties_of(caller, request.chat_id))
         return Work(lambda: self._send_file(caller, request, file, token), is_long=True)
 
     def _send_file(
@@ -243,15 +249,18 @@ class ChatService:
             return
         self._intake.check_url(details)
         free_bytes = self._rules.quota.max_bytes - self._chats.usage(chat_id).bytes
-        with self._fetched(details, caller.deadline, free_bytes) as checked, self._kept(checked) as stored:
+        with self._fetched(caller, chat_id, details, free_bytes) as checked, self._kept(checked) as stored:
             yield stored
 
     @contextmanager
-    def _fetched(self, details: FileDetails, deadline: float, free_bytes: int) -> Iterator[CheckedFile]:
+    def _fetched(self, caller: Caller, chat_id: str, details: FileDetails, free_bytes: int) -> Iterator[CheckedFile]:
         """Download no more than the chat has room for: what is beyond that would be refused by the append."""
+        parties = parties_of(caller, chat_id)
         with ExitStack() as stack:
             try:
-                checked = stack.enter_context(self._intake.fetch(details, deadline=deadline, max_bytes=free_bytes))
+                checked = stack.enter_context(
+                    self._intake.fetch(details, deadline=caller.deadline, max_bytes=free_bytes, parties=parties)
+                )
             except (EmptyFile, FileTooLarge, FileTypeMismatch, UnsupportedFileType) as error:
                 if isinstance(error, FileTooLarge) and error.limit == free_bytes:
                     raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None

@@ -175,6 +175,12 @@ class Settings:
     fetch_ports: tuple[int, ...] = _setting(
         "FETCH_PORTS", Ports(), "80,443,8080,8443", "Ports that files may come from; a host:port in FETCH_ALLOW too."
     )
+    max_fetches: int = _setting(
+        "MAX_FETCHES", Count(1, 1000, "files"), "64", "Files fetched at once, in each worker; further ones are Busy."
+    )
+    max_waiting: int = _setting(
+        "MAX_WAITING", Count(0, 5000, "calls"), "500", "GetMessages that wait at once, in each worker."
+    )
 
     def __post_init__(self) -> None:
         if not self.database_url:

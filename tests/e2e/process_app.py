@@ -121,6 +121,20 @@ class TinyApplication:
         time.sleep(30)
         return self._plain(start_response, b"too late")
 
+    def _held(self, environ, start_response) -> Iterable[bytes]:
+        self._note("held")
+        environ["webchat.exchange"].answer_later(float(environ["QUERY_STRING"]))
+        return self._plain(start_response, b"held")
+
+    def _line(self, environ, start_response) -> Iterable[bytes]:
+        return self._plain(start_response, f"{environ['webchat.exchange'].in_line_seconds:.3f}".encode())
+
+    def _long(self, environ, start_response) -> Iterable[bytes]:
+        return self._plain(start_response, bytes(int(environ["QUERY_STRING"])))
+
+    def _die(self, environ, start_response) -> Iterable[bytes]:
+        os._exit(3)
+
     def _raise(self, environ, start_response) -> Iterable[bytes]:
         raise ValueError("a secret")
 
@@ -152,7 +166,7 @@ class TinyApplication:
 
 
 def make(settings: TinySettings) -> TinyApplication:
-    if settings.refuse_to_start:
+    if settings.refuse_to_start or (settings.notes / "refuse").exists():
         raise RuntimeError("the tiny application does not want to")
     (settings.notes / f"starting-{os.getpid()}").touch()
     time.sleep(settings.start_seconds)

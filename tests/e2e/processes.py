@@ -68,6 +68,7 @@ class Service:
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.port = port
+        self._said = ""
 
     @property
     def pid(self) -> int:
@@ -103,7 +104,15 @@ class Service:
     def err(self) -> str:
         """All of stderr, once it has ended."""
         assert self.process.stderr is not None
-        return self.process.stderr.read().decode()
+        os.set_blocking(self.process.stderr.fileno(), True)
+        return self._said + self.process.stderr.read().decode()
+
+    def tail(self) -> str:
+        """What stderr has said so far; does not wait."""
+        assert self.process.stderr is not None
+        os.set_blocking(self.process.stderr.fileno(), False)
+        self._said += (self.process.stderr.read() or b"").decode()
+        return self._said
 
 
 def read_all(client: socket.socket) -> bytes:

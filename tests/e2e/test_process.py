@@ -145,6 +145,51 @@ def test_a_worker_that_dies_is_replaced_however_often(options) -> None:
         assert service.terminate() == 0
 
 
+def test_a_worker_that_cannot_come_up_again_is_tried_again_after_growing_pauses(options, notes) -> None:
+    with running(options()) as service:
+        (notes / "refuse").touch()
+        (old,) = service.workers()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: "next try is in 2 s" in service.tail(), seconds=15, what="the second failure")
+        said = service.tail()
+        assert said.index("starting another") < said.index("next try is in 1 s") < said.index("next try is in 2 s")
+        assert "A worker could not start again: the tiny application does not want to" in said
+        assert service.process.poll() is None
+        (notes / "refuse").unlink()
+        assert service.get("/hello") == (200, b"hello")  # the connection waits until somebody is there
+        assert service.terminate() == 0
+
+
+def test_a_worker_that_is_killed_while_it_comes_up_again_does_not_end_the_service(options, notes) -> None:
+    with running(options(settings=TinySettings(notes=notes, start_seconds=0.5))) as service:
+        for _ in range(3):
+            (old,) = service.workers()
+            os.kill(old, signal.SIGKILL)  # the second and third while they start
+            wait_until(lambda old=old: service.workers() not in ([], [old]), what="another worker")
+        assert service.get("/hello") == (200, b"hello")
+        assert service.process.poll() is None
+        assert "killed by signal 9" in service.tail()
+
+
+def test_a_worker_that_dies_by_every_call_is_not_started_in_a_hot_loop(options) -> None:
+    with running(options()) as service:
+        began = time.monotonic()
+        for _ in range(5):
+            assert service.get("/hello") == (200, b"hello")
+            service.ask(b"GET /die HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert service.get("/hello") == (200, b"hello")
+        assert time.monotonic() - began >= 3.0  # none, none, none, one second and two
+        assert service.tail().count("starting another") == 3
+
+
+def test_sigterm_ends_a_service_that_waits_to_try_again(options, notes) -> None:
+    with running(options()) as service:
+        (notes / "refuse").touch()
+        os.kill(service.workers()[0], signal.SIGKILL)
+        wait_until(lambda: "next try is in 1 s" in service.tail(), what="the failure")
+        assert service.terminate(seconds=3) == 0
+
+
 def test_an_application_that_cannot_start_ends_with_exit_1_and_a_sentence(options, notes) -> None:
     service = launch(options(workers=2, settings=TinySettings(notes=notes, refuse_to_start=True)))
     err = end(service)
@@ -220,7 +265,8 @@ def test_sigterm_while_the_workers_start_ends_in_order_too(options, notes) -> No
 
 def test_many_signals_at_once_stop_it_as_one_does(options) -> None:
     with running(options(workers=2)) as service:
-        for _ in range(5):
+        give_up = time.monotonic() + 10
+        while service.process.poll() is None and time.monotonic() < give_up:  # up to its very end
             for pid in (service.pid, *service.workers()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)

@@ -35,7 +35,7 @@ def test_check_shows_every_setting_with_value_and_source(
     monkeypatch.setenv("WEBCHAT_MAX_TEXT", "20")
     assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if "WEBCHAT_" in line}
-    assert len(rows) == 27
+    assert len(rows) == 29
     assert rows["WEBCHAT_LOG"] == ["json", "file"]
     assert rows["WEBCHAT_MAX_TEXT"] == ["20", "environment"]
     assert rows["WEBCHAT_BIND"] == [f"127.0.0.1:{free_port}", "flag"]

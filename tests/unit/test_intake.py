@@ -366,6 +366,95 @@ def test_downloads_beyond_the_room_are_busy_at_once_and_streams_are_not(tmp_path
             assert checked.size == 5
 
 
+class SlowHosts:
+    """Downloads that go on until they are let go, from hosts of different addresses."""
+
+    def __init__(self, *hosts: FileHost, spool_root: Path, max_fetches: int) -> None:
+        self.go_on = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+        self.outcomes: list[str] = []
+        for host in hosts:
+            host.script("/slow", self._wait)
+            host.serve("/fast", b"IMAGE")
+        guard = UrlGuard(AddressPolicy(allow=parse_allow_rules([f"{host.address}:{host.port}" for host in hosts])))
+        self.intake = FileIntake(
+            guard=guard,
+            downloader=Downloader(guard, FetchPolicy()),
+            spool=Spool(spool_root),
+            prove=Prover(),
+            content_types=lambda file_type: (),
+            max_file_bytes=LIMITS,
+            max_fetches=max_fetches,
+        )
+
+    def _wait(self, connection: Connection, request: Request) -> None:
+        self.asked.release()
+        connection.wait(self.go_on)
+        connection.send(head("HTTP/1.1 200 OK", "Content-Length: 5") + b"IMAGE")
+
+    def take(self, url: str, *parties: str) -> str:
+        """The outcome of one download."""
+        details = FileDetails(url=url, original_name=None, declared_type=None)
+        try:
+            with self.intake.fetch(details, deadline=time.monotonic() + 30, parties=parties):
+                return "taken"
+        except Busy:
+            return "busy"
+
+    def begin(self, url: str, *parties: str) -> None:
+        """Have one begun whose host never answers."""
+        thread = threading.Thread(target=lambda: self.outcomes.append(self.take(url, *parties)))
+        thread.start()
+        self.threads.append(thread)
+        assert self.asked.acquire(timeout=10)
+
+    def end(self) -> list[str]:
+        self.go_on.set()
+        for thread in self.threads:
+            thread.join(20)
+        return self.outcomes
+
+
+def test_one_slow_host_leaves_room_for_the_others(tmp_path: Path) -> None:
+    with FileHost() as slow, FileHost(address="127.0.0.2") as other:
+        hosts = SlowHosts(slow, other, spool_root=tmp_path, max_fetches=8)
+        for number in range(6):
+            hosts.begin(f"{slow.url}/slow", f"chat {number}")
+        began = time.monotonic()
+        assert hosts.take(f"{slow.url}/fast", "chat new") == "busy"
+        assert time.monotonic() - began < 1
+        assert hosts.take(f"{other.url}/fast", "chat new") == "taken"
+        assert hosts.end() == ["taken"] * 6
+        assert hosts.take(f"{slow.url}/fast", "chat new") == "taken"
+
+
+def test_one_chat_leaves_room_for_the_others_whatever_hosts_it_names(tmp_path: Path) -> None:
+    with FileHost() as one, FileHost(address="127.0.0.2") as two, FileHost(address="127.0.0.3") as three:
+        hosts = SlowHosts(one, two, three, spool_root=tmp_path, max_fetches=8)
+        for host in (one, two, three) * 2:
+            hosts.begin(f"{host.url}/slow", "chat greedy")
+        assert hosts.take(f"{three.url}/fast", "chat greedy") == "busy"
+        with pytest.raises(Busy):
+            hosts.intake.check_room(("chat greedy",))
+        hosts.intake.check_room(("chat other",))
+        assert hosts.take(f"{three.url}/fast", "chat other") == "taken"
+        assert hosts.end() == ["taken"] * 6
+
+
+def test_a_redirect_is_counted_for_the_host_it_leads_to(tmp_path: Path) -> None:
+    with FileHost() as short, FileHost(address="127.0.0.2") as slow:
+        short.redirect("/go", f"{slow.url}/slow")
+        short.redirect("/again", f"{short.url}/fast")
+        hosts = SlowHosts(short, slow, spool_root=tmp_path, max_fetches=8)
+        for number in range(6):
+            hosts.begin(f"{short.url}/go", f"chat {number}")
+        assert hosts.take(f"{short.url}/go", "chat new") == "busy"
+        assert hosts.take(f"{slow.url}/fast", "chat new") == "busy"
+        assert hosts.take(f"{short.url}/again", "chat new") == "taken"
+        assert hosts.end() == ["taken"] * 6
+
+
 class SlowProver:
     """Proves a picture when it is let; keeps how many proofs ran side by side."""
 

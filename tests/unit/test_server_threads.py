@@ -160,6 +160,25 @@ def test_idle_threads_end(gate) -> None:
     assert ran.wait(5)
 
 
+def test_what_goes_ahead_passes_the_line_and_has_an_end_of_its_own(gate) -> None:
+    threads = Threads(few=1, most=1, most_in_line=2)
+    ran: list[str] = []
+    threads.run(gate)
+    wait_until(lambda: gate.inside == 1)
+    for name in ("first", "second"):
+        threads.run(lambda name=name: ran.append(name))
+    with pytest.raises(NoRoom):
+        threads.run(gate)
+    for name in ("ahead", "ahead too"):
+        threads.run(lambda name=name: ran.append(name), ahead=True)
+    with pytest.raises(NoRoom):
+        threads.run(gate, ahead=True)
+    assert threads.in_line == 4
+    gate.open()
+    wait_until(lambda: len(ran) == 4)
+    assert ran == ["ahead", "ahead too", "first", "second"]
+
+
 def test_without_memory_for_a_thread_a_job_is_refused_and_with_it_all_is_as_before() -> None:
     # In a process of its own, whose limit leaves no room for a thread's stack.
     program = """

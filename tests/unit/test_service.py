@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeChatStore, FakeFileStore, FakeIntake
+from tests.serving import wait_until
 from webchat_soap.domain.chat import (
     Caller,
     ChatQuota,
+    ClientToken,
     FileLimit,
     ReadRequest,
     SendRequest,
@@ -60,9 +63,16 @@ class _Prepared(FakeIntake):
         self._make = make
 
     @contextmanager
-    def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
+    def fetch(
+        self,
+        details: FileDetails,
+        *,
+        deadline: float,
+        max_bytes: int | None = None,
+        parties: tuple[str, ...] = (),
+    ) -> Iterator[CheckedFile]:
         self.prepared[details.url] = self._make()
-        with super().fetch(details, deadline=deadline, max_bytes=max_bytes) as checked:
+        with super().fetch(details, deadline=deadline, max_bytes=max_bytes, parties=parties) as checked:
             yield checked
 
 
@@ -172,8 +182,8 @@ class _EndsChatDuring(_Prepared):
         self._house = house
 
     @contextmanager
-    def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
-        with super().fetch(details, deadline=deadline, max_bytes=max_bytes) as checked:
+    def fetch(self, details: FileDetails, **more: Any) -> Iterator[CheckedFile]:
+        with super().fetch(details, **more) as checked:
             self._house.chats.end_chat("c", ended_by=None).result()
             yield checked
 
@@ -216,7 +226,7 @@ def test_a_download_is_bounded_by_the_room_that_the_chat_has_left(house: House) 
 
     class Bounded(FakeIntake):
         def fetch(
-            self, details: FileDetails, *, deadline: float, max_bytes: int | None = None
+            self, details: FileDetails, *, max_bytes: int | None = None, **more: Any
         ) -> AbstractContextManager[CheckedFile]:
             limits.append(max_bytes)
             raise FileTooLarge("too large", limit=max_bytes)
@@ -316,6 +326,61 @@ def test_a_full_waiting_room_answers_within_a_second_or_so(tmp_path: Path) -> No
     ).result()
     assert page.messages == ()
     assert 0.9 <= time.monotonic() - started < 10
+
+
+def test_without_room_to_wait_the_answer_is_held_back_and_not_the_thread(tmp_path: Path) -> None:
+    house = House(tmp_path, max_waiting=0)
+    house.send()
+    held: list[float] = []
+    for seconds in (30, 1):
+        request = ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=seconds)
+        started = time.monotonic()
+        outcome = house.service.get_messages(caller(answer_later=held.append), request)
+        assert not outcome.is_long
+        assert outcome.result().messages == ()
+        assert time.monotonic() - started < 0.5
+    assert held == [1.0, 1.0]
+
+
+def test_one_chat_that_waits_leaves_room_for_the_others(tmp_path: Path) -> None:
+    house = House(tmp_path, max_waiting=8)
+    for chat_id in ("greedy", "other"):
+        house.send(chat_id)
+    held: list[float] = []
+
+    def wait(chat_id: str) -> None:
+        request = ReadRequest(chat_id=chat_id, after_sequence=1, max_messages=50, wait_seconds=30)
+        house.service.get_messages(caller(answer_later=held.append), request).result()
+
+    waiting = [threading.Thread(target=wait, args=("greedy",)) for _ in range(20)]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: len(held) == 14)
+    other = threading.Thread(target=wait, args=("other",))
+    other.start()
+    house.send("greedy")
+    for thread in waiting:
+        thread.join(10)
+    assert other.is_alive()
+    house.send("other")
+    other.join(10)
+    assert not other.is_alive()
+    assert len(held) == 14
+
+
+def test_an_upload_without_room_is_busy_before_anything_is_read_or_claimed(house: House) -> None:
+    (first,) = house.upload(token="first").files
+    house.intake.full = True
+    house.chats.busy = True  # so that any look into the store would be told otherwise
+    with house.chats.claim(ClientToken(scope="chat:c", token="running", fingerprint=""), deadline=0.0):
+        for token in (None, "first", "running"):
+            request = UploadRequest(chat_id="c", file=PICTURE, client_token=token)
+            with pytest.raises(Busy, match="No room"):
+                house.service.upload_file(caller(), request)  # at once, before any thread asks for its result
+    house.chats.busy = False
+    own = FileDetails(url=f"{BASE}/public_files/{first.name}", original_name=None, declared_type=None)
+    assert house.upload(file=own).files  # takes no place
+    assert house.intake.parties == [("chat c",)]
 
 
 def test_waiting_ends_with_the_calls_deadline(house: House) -> None:

@@ -134,12 +134,21 @@ class Intake(Protocol):
     def check_url(self, details: FileDetails) -> None:
         """The refusals that need no network: UrlNotAllowed, InvalidRequest."""
 
+    def check_room(self, parties: tuple[str, ...]) -> None:
+        """Busy where a fetch for these parties (rooms.parties_of) would find no place now."""
+
     def fetch(
-        self, details: FileDetails, *, deadline: float, max_bytes: int | None = None
+        self,
+        details: FileDetails,
+        *,
+        deadline: float,
+        max_bytes: int | None = None,
+        parties: tuple[str, ...] = (),
     ) -> AbstractContextManager[CheckedFile]:
         """Download into the spool, hash, and prove the type; leaving the context removes what is left in the spool.
 
-        `deadline` is a time.monotonic() value; `max_bytes` a cap below the family's own limit, None for none.
+        `deadline` is a time.monotonic() value; `max_bytes` a cap below the family's own limit, None for none. The
+        place that a fetch takes is held in the names of the `parties` and of the file's host.
         UrlNotAllowed, DownloadFailed, FileTooLarge, EmptyFile, UnsupportedFileType, FileTypeMismatch, Busy (no room).
         """
 

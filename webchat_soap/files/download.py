@@ -11,6 +11,7 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -62,10 +63,20 @@ class Downloader:
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = threading.Lock()
 
-    def download(self, target: Target, into: Sink, *, max_bytes: int, deadline: float, field: str) -> None:
+    def download(
+        self,
+        target: Target,
+        into: Sink,
+        *,
+        max_bytes: int,
+        deadline: float,
+        field: str,
+        redirected: Callable[[str, str], None] = lambda left, entered: None,
+    ) -> None:
         """Write the file behind `target` to `into`.
 
-        `deadline` is a time.monotonic() value that caps the policy's total time. UrlNotAllowed at any hop,
+        `deadline` is a time.monotonic() value that caps the policy's total time. `redirected` is told each host that
+        is left and the one that is asked next; what it raises ends the download. UrlNotAllowed at any hop,
         DownloadFailed, FileTooLarge (`max_bytes`), Busy. On an error some bytes may have been written.
         """
         deadline = min(deadline, time.monotonic() + self._policy.total_seconds)
@@ -87,7 +98,11 @@ class Downloader:
                 if answer.status not in _REDIRECTS:
                     _take_file(answer, hop, into, max_bytes=max_bytes, field=field)
                     return
-                target = self._guard.check_redirect(target, _location(answer, field=field), field=field)
+                source, target = (
+                    target,
+                    self._guard.check_redirect(target, _location(answer, field=field), field=field),
+                )
+            redirected(source.host, target.host)
         raise DownloadFailed(
             f"fileUrl leads through more than {self._policy.max_redirects} redirects; give the URL of the file itself.",
             field=field,

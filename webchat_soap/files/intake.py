@@ -13,6 +13,7 @@ from webchat_soap.domain.chat import FileLimit
 from webchat_soap.domain.details import clean_original_name
 from webchat_soap.domain.errors import Busy, EmptyFile, FileTooLarge
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, ProvedType
+from webchat_soap.domain.rooms import Place, Room
 from webchat_soap.files.disk import busy
 from webchat_soap.files.download import Downloader
 from webchat_soap.files.guard import UrlGuard
@@ -45,7 +46,8 @@ class FileIntake:
     """Takes files in by URL and by stream.
 
     `max_file_bytes` has every family. At most `max_fetches` downloads run side by side, from the first byte asked for
-    until the caller has taken the file; beyond them the answer is Busy at once, so that long work never starves short.
+    until the caller has taken the file; beyond them, and beyond what a caller or a file host may have of them
+    (domain.rooms), the answer is Busy at once, so that long work never starves short, nor a slow host the others.
     `max_proofs` are looked through side by side: they compute all the time, so that more of them finish no sooner, but
     hold up everything else; the others wait for their turn until their deadline, and then the answer is Busy.
     """
@@ -68,39 +70,48 @@ class FileIntake:
         self._prove = prove
         self._content_types = content_types
         self._max_file_bytes = {file_type: max_file_bytes[file_type] for file_type in FileType}
-        self._fetches = threading.BoundedSemaphore(max_fetches)
+        self._room = Room(max_fetches)
         self._proofs = threading.BoundedSemaphore(max_proofs)
 
     def check_url(self, details: FileDetails) -> None:
         """The refusals that need no network: UrlNotAllowed, InvalidRequest."""
         self._guard.check_url(details.url, field=details.field)
 
+    def check_room(self, parties: tuple[str, ...]) -> None:
+        """Busy where a fetch for these parties would find no place now."""
+        if not self._room.has_place(*parties):
+            raise _no_place()
+
     @contextmanager
-    def fetch(self, details: FileDetails, *, deadline: float, max_bytes: int | None = None) -> Iterator[CheckedFile]:
+    def fetch(
+        self,
+        details: FileDetails,
+        *,
+        deadline: float,
+        max_bytes: int | None = None,
+        parties: tuple[str, ...] = (),
+    ) -> Iterator[CheckedFile]:
         """Download into the spool, hash, and prove the type; leaving the context removes what is left in the spool."""
         target = self._guard.check_url(details.url, field=details.field)
-        if not self._fetches.acquire(blocking=False):
-            raise Busy(
-                "The service is fetching as many files as it may; try again in a few seconds.", retry_after_seconds=5
+        place = self._room.enter(*parties, _host(target.host))
+        if place is None:
+            raise _no_place()
+        with place, self._spool.new_file() as file:
+            self._downloader.download(
+                target,
+                file,
+                max_bytes=self._max_bytes(details.declared_type, max_bytes),
+                deadline=deadline,
+                field=details.field,
+                redirected=lambda left, entered: _move(place, left, entered),
             )
-        try:
-            with self._spool.new_file() as file:
-                self._downloader.download(
-                    target,
-                    file,
-                    max_bytes=self._max_bytes(details.declared_type, max_bytes),
-                    deadline=deadline,
-                    field=details.field,
-                )
-                yield self._checked(
-                    file,
-                    declared=details.declared_type,
-                    original_name=details.original_name,
-                    max_bytes=max_bytes,
-                    deadline=deadline,
-                )
-        finally:
-            self._fetches.release()
+            yield self._checked(
+                file,
+                declared=details.declared_type,
+                original_name=details.original_name,
+                max_bytes=max_bytes,
+                deadline=deadline,
+            )
 
     @contextmanager
     def receive(
@@ -177,6 +188,20 @@ class FileIntake:
             yield
         finally:
             self._proofs.release()
+
+
+def _host(name: str) -> str:
+    return f"host {name}"
+
+
+def _move(place: Place, left: str, entered: str) -> None:
+    """A redirect leads to another host, which is who is waited for from now on."""
+    if not place.move(_host(left), _host(entered)):
+        raise _no_place()
+
+
+def _no_place() -> Busy:
+    return Busy("The service is fetching as many files as it may; try again in a few seconds.", retry_after_seconds=5)
 
 
 def _too_large(limit: int, actual: int) -> FileTooLarge:

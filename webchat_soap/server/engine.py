@@ -26,14 +26,12 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 
-_MOST_CONNECTIONS = 4000
-"""At once and per worker; a further one waits to be accepted. An idle one costs about 10 KiB."""
-
 _OTHER_DESCRIPTORS = 256
 """For database, spool and downloads: 64 uploads take three each at most."""
 
 _MOST_HEAD_BYTES = 64 * 1024
 """Request line and headers; also what is read ahead of a body."""
+
 
 Message = dict[str, Any]
 """An ASGI message (`http.request`, `http.disconnect`, `http.response.start`, `http.response.body`)."""
@@ -89,19 +87,28 @@ class _Scheduler(CallbackScheduler):
         super().__init__()
 
 
-def most_connections(descriptors: int) -> int:
+def most_connections(wanted: int, *, descriptors: int) -> int:
     """How many connections a worker may take that may open so many files.
 
     Each may have a file to send. The engine's accept loop must never meet the limit: it has no pause for that, so that
     it burns a core until descriptors are free, and meanwhile database and files get none either.
     """
-    return max(descriptors // 4, min(_MOST_CONNECTIONS, (descriptors - _OTHER_DESCRIPTORS) // 2))
+    if descriptors == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(descriptors // 4, (descriptors - _OTHER_DESCRIPTORS) // 2))
 
 
 class Engine:
     """Granian's HTTP/1.1 server on a listening socket: accepts, parses heads, keeps connections alive."""
 
-    def __init__(self, listener: socket.socket, *, head_seconds: float, arrived: Callable[[Arrival], None]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        head_seconds: float,
+        max_connections: int,
+        arrived: Callable[[Arrival], None],
+    ) -> None:
         """`arrived` is called for each request on the engine's thread; it must neither wait nor raise.
 
         A head that has not come after `head_seconds`, the wait on an idle connection included, ends its connection.
@@ -117,9 +124,7 @@ class Engine:
         holder = SocketHolder(os.dup(listener.fileno()), False, BACKLOG)  # type: ignore[call-arg]  # not in its stub
         settings = HTTP1Settings(header_read_timeout=max(1, int(head_seconds * 1000)), max_buffer_size=_MOST_HEAD_BYTES)
         make_worker: Any = ASGIWorker  # its stub is older than it
-        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        most = _MOST_CONNECTIONS if descriptors == resource.RLIM_INFINITY else most_connections(descriptors)
-        worker = make_worker(1, (None, holder), None, backpressure=most, http_mode="1", http1_opts=settings)
+        worker = make_worker(1, (None, holder), None, backpressure=max_connections, http_mode="1", http1_opts=settings)
         worker.serve_mtr(scheduler, loop, self._signal)
 
     def stop(self) -> None:

@@ -38,13 +38,51 @@ class Application(Protocol):
 
     def only_computes(self, environ: Environ, /) -> bool:
         """Whether this call neither waits nor reads from a disk before it returns, so that no thread is needed for it:
-        it returns its whole answer as a list, or a Later."""
+        it returns its whole answer as a list, or a Later. One of which that is not said stands in line for a thread,
+        behind all that have begun; so a call may also be sent there because others are to come first."""
 
     def wake_all(self) -> None:
         """Let every waiting call go and let no new one wait: the process is stopping. Idempotent."""
 
     def close(self) -> None:
         """Finish what is under way and let go of stores. Nothing is called afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a worker takes, and for how long."""
+
+    max_request_bytes: int = 1024 * 1024
+    request_seconds: float = 15.0
+    """From the head's arrival until the body's last byte."""
+    least_bytes_per_second: int = 1024
+    rate_seconds: float = 6.0
+    """A body comes at the least rate in each span of so long. A phone that changes cells is silent for 3 s."""
+    max_held_bytes: int = 128 * 1024 * 1024
+    """All bodies together that are not yet in the application; beyond it 503."""
+    max_long_threads: int = 628
+    """64 fetches, 500 waiting GetMessages, and 64 retries that wait for their first call."""
+    max_threads: int = 128
+    """For what reads from the disk; most of the time one or two of them are enough."""
+    max_in_line: int = 2000
+    """Calls that find none of these threads."""
+    linger_seconds: float = 2.0
+    """How long the rest of a refused body is read and dropped, so that the client reads the refusal and not a reset."""
+    reader_seconds: float = 60.0
+    """A reader that takes no further 64 KiB for so long is cut off."""
+    hurried_reader_seconds: float = 5.0
+    """The same while most of the streams or of the bytes not yet sent are taken: 13 KiB/s are the least then."""
+    max_streams: int = 200
+    """Answers on their way to readers who take their time; files (web.public_files) keep to the same number."""
+    max_unsent_bytes: int = 128 * 1024 * 1024
+    """All long answers together that wait for their readers; beyond it 503."""
+    max_connections: int = 4000
+    """Further ones wait to be accepted. An idle one costs about 10 KiB."""
+
+    @property
+    def max_pieces(self) -> int:
+        """A body of so many pieces is sent byte by byte to keep us busy; networks bring some 1,400 bytes in each."""
+        return 8192 + self.max_request_bytes // 256
 
 
 def do_nothing() -> None:
@@ -73,6 +111,8 @@ class ServeOptions:
     """The head must have come by then, and again the body. Contract: WEBCHAT_REQUEST_SECONDS."""
     shutdown_seconds: float = 20
     """What is in flight at SIGTERM may take this long. Contract: WEBCHAT_SHUTDOWN_SECONDS."""
+    limits: Limits = Limits()
+    """What stands above in it is overruled by the two fields here."""
     ready_message: str = ""
     """Written to stdout once every worker answers; nothing when empty."""
     before_workers: Callable[[], None] = do_nothing

@@ -26,8 +26,13 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 8.0
 """A worker ends by itself shutdown_seconds (and closing) after SIGTERM; so much later it is killed."""
 
-_RESPAWN_SECONDS = 1.0
-"""A worker that could not come up again is tried anew so often: what hinders it may pass."""
+_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+"""A worker that cannot come up again is tried anew after one second, two, four …: what hinders it may pass."""
+
+_TOLERATED_QUICK_DEATHS = 3
+_QUICK_SECONDS = 10.0
+"""A worker that came up is replaced at once, unless so many before it have died so soon."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -62,11 +67,16 @@ class _Parent:
         self._lifeline = Lifeline()
         self._reports = Reports()
         self._alarm_read, self._alarm_write = os.pipe()
-        self._workers: set[int] = set()
+        self._workers: dict[int, float] = {}
+        """By pid: since when, on the monotonic clock."""
         self._ready: set[int] = set()
         self._announced = False
         self._stop_wanted = False
         self._spawn_not_before = 0.0
+        self._failures = 0
+        """Workers in a row that did not come up."""
+        self._quick_deaths = 0
+        """Workers in a row that came up and died soon."""
 
     def run(self) -> int:
         """Until all workers have ended. ServeError when the first ones could not start."""
@@ -95,14 +105,28 @@ class _Parent:
     def _keep_workers(self) -> None:
         if time.monotonic() >= self._spawn_not_before:
             for _ in range(self._missing()):
-                self._spawn()
+                try:
+                    self._spawn()
+                except OSError as error:  # no more processes, or no memory
+                    if not self._announced:
+                        raise ServeError(
+                            f"The service could not start: no worker can be forked ({error.strerror})."
+                        ) from error
+                    self._failures += 1
+                    pause = self._pause()
+                    log.error("No worker can be forked (%s); the next try is in %g s", error.strerror, pause)
+                    return
 
     def _spawn(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         # Blocked in the worker, which waits for it: the handler it inherits would swallow the parent's SIGTERM.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            raise
         if pid == 0:
             code = 1
             try:
@@ -114,7 +138,7 @@ class _Parent:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)  # what the parent registered to be done at its exit is not the worker's to do
-        self._workers.add(pid)
+        self._workers[pid] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _be_worker(self) -> int:
@@ -159,7 +183,7 @@ class _Parent:
                 sys.stdout.flush()
 
     def _bury(self, pid: int, status: int) -> None:
-        self._workers.discard(pid)
+        lived_seconds = time.monotonic() - self._workers.pop(pid)
         if self._stop_wanted:
             return
         code = os.waitstatus_to_exitcode(status)
@@ -168,11 +192,24 @@ class _Parent:
             self._hear(report)
         if not self._announced:
             raise ServeError(f"The service could not start: a worker ended ({cause}) before it was ready.")
-        if pid in self._ready:
-            self._ready.discard(pid)
+        if pid not in self._ready:
+            self._failures += 1
+        elif lived_seconds > _QUICK_SECONDS:
+            self._failures = self._quick_deaths = 0
         else:
-            self._spawn_not_before = time.monotonic() + _RESPAWN_SECONDS
-        log.error("Worker %d has ended (%s); starting another", pid, cause)
+            self._failures = 0
+            self._quick_deaths += 1
+        self._ready.discard(pid)
+        pause = self._pause()
+        when = f"the next try is in {pause:g} s" if pause else "starting another"
+        log.error("Worker %d has ended (%s); %s", pid, cause, when)
+
+    def _pause(self) -> float:
+        """How long the next worker is waited with: the longer, the more went wrong in a row."""
+        count = self._failures + max(0, self._quick_deaths - _TOLERATED_QUICK_DEATHS)
+        pause = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2.0 ** (count - 1)) if count else 0.0
+        self._spawn_not_before = max(self._spawn_not_before, time.monotonic() + pause)
+        return pause
 
     def _stop(self) -> None:
         """SIGTERM to the workers, time to finish, SIGKILL to those that did not."""
@@ -190,6 +227,9 @@ class _Parent:
                 give_up = float("inf")
                 continue
             self._wait(min(left, 1.0))
+        for number in STOP_SIGNALS:
+            # Python takes its handlers away before it exits: one more signal then would end it as if by a crash.
+            signal.signal(number, signal.SIG_IGN)
         self._lifeline.close()
 
 

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from webchat_soap.server.answers import Answer, plain
 from webchat_soap.server.options import Environ
 
 Scope = dict[str, Any]
@@ -62,6 +63,13 @@ class Refused(Exception):
         self.sentence = sentence
         self.retry_after_seconds = retry_after_seconds
         self.linger = linger
+
+    def answer(self) -> Answer:
+        """What the client is told."""
+        more = [(b"connection", b"close")]
+        if self.retry_after_seconds is not None:
+            more.append((b"retry-after", str(self.retry_after_seconds).encode()))
+        return plain(self.status, self.sentence, more=more)
 
 
 class PublicFileWrapper:

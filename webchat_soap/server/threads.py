@@ -81,22 +81,28 @@ class Threads:
         return len(self._busy)
 
     @property
+    def in_line(self) -> int:
+        """Jobs that wait for a thread now."""
+        return len(self._line) + len(self._begun)
+
+    @property
     def alive(self) -> int:
         """Threads there are now, idle ones counted."""
         return len(self._busy) + len(self._idle)
 
-    def run(self, job: Job) -> None:
-        """Run the job soon; what it raises is logged. NoRoom."""
+    def run(self, job: Job, *, ahead: bool = False) -> None:
+        """Run the job soon, `ahead` of those in line that are not; what it raises is logged. NoRoom."""
         with self._mutex:
             if len(self._busy) < self._admitted and self._start(job):
                 return
-            if len(self._line) >= self._most_in_line:
+            line = self._begun if ahead else self._line
+            if len(line) >= self._most_in_line:
                 raise NoRoom
-            self._line.append(job)
+            line.append(job)
             try:
                 self._look_after()
             except (RuntimeError, MemoryError):
-                self._line.remove(job)
+                line.remove(job)
                 self._tell_of_too_few()
                 raise NoRoom from None
 

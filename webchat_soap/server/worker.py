@@ -11,13 +11,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from webchat_soap.server.engine import Engine
+from webchat_soap.server.connections import Connections
+from webchat_soap.server.engine import Engine, most_connections
 from webchat_soap.server.family import Reports
 from webchat_soap.server.options import Application, ServeError, ServeOptions
-from webchat_soap.server.shell import Limits, Shell
+from webchat_soap.server.shell import Shell
 
 log = logging.getLogger(__name__)
+
+_LAST_ANSWERS_SECONDS = 1.0
+"""How long those who were given up may take to read that."""
 
 _CLOSE_SECONDS = 5.0
 """What close() may still take when calls had to be given up."""
@@ -54,12 +59,23 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
         return 1
     gc.collect()
     gc.freeze()  # what was made so far lives as long as the process: the collector need not walk it again and again
-    limits = Limits(max_request_bytes=options.max_request_bytes, request_seconds=options.request_seconds)
-    shell = Shell(application, limits=limits, many_processes=options.workers > 1)
-    engine = Engine(listener, head_seconds=options.request_seconds, arrived=shell.arrived)
+    watch = _Watch()
+    limits = replace(
+        options.limits,
+        max_request_bytes=options.max_request_bytes,
+        request_seconds=options.request_seconds,
+        max_connections=most_connections(options.limits.max_connections, descriptors=watch.descriptors),
+    )
+    connections = Connections(listener)
+    shell = Shell(application, limits=limits, connections=connections, many_processes=options.workers > 1)
+    engine = Engine(
+        listener,
+        head_seconds=options.request_seconds,
+        max_connections=limits.max_connections,
+        arrived=shell.arrived,
+    )
     listener.close()  # the engine has its own; this one would go on listening when the engine has stopped
     reports.send(None)
-    watch = _Watch()
     # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
     while signal.sigtimedwait({signal.SIGTERM}, watch.LOOK_SECONDS) is None:
         if not watch.starts_threads():
@@ -69,6 +85,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
             log.error("This process ends, and is replaced by one that counts with fewer open files")
             _stop(application, engine, shell, seconds=min(options.shutdown_seconds, _UNHEARD_SECONDS))
             return 1
+        shell.doorkeeper.look()
     _stop(application, engine, shell, seconds=options.shutdown_seconds)
     return 0
 
@@ -76,11 +93,11 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
 class _Watch:
     """What a worker looks at now and then, since nothing in it would notice: each would end its service for good."""
 
-    LOOK_SECONDS = 1.0
-    STUCK_LOOKS = 5
+    LOOK_SECONDS = 0.5
+    STUCK_LOOKS = 10
 
     def __init__(self) -> None:
-        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._starting: dict[threading.Thread, int] = {}
 
     def has_descriptors(self) -> bool:
@@ -88,12 +105,12 @@ class _Watch:
         not even stop. A limit that was lowered meanwhile is raised again, as at the start; False where that is refused.
         """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if self._descriptors in (soft, resource.RLIM_INFINITY) or self._descriptors < soft:
+        if self.descriptors in (soft, resource.RLIM_INFINITY) or self.descriptors < soft:
             return True
-        log.error("The limit on open files was lowered to %d; it needs %d", soft, self._descriptors)
-        wanted = self._descriptors if hard == resource.RLIM_INFINITY else min(hard, self._descriptors)
+        log.error("The limit on open files was lowered to %d; it needs %d", soft, self.descriptors)
+        wanted = self.descriptors if hard == resource.RLIM_INFINITY else min(hard, self.descriptors)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted == self._descriptors
+        return wanted == self.descriptors
 
     def starts_threads(self) -> bool:
         """Whether threads that are started do start. One that gets no memory in its first moments dies in silence, and
@@ -104,13 +121,16 @@ class _Watch:
 
 
 def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: float) -> None:
+    shell.doorkeeper.close()
     engine.stop()
+    shell.stop()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
     if _have_ended(engine, shell, seconds):
         application.close()
         return
-    busy = shell.threads.busy + shell.long_threads.busy
-    log.warning("%d calls were not finished within %g s", busy, seconds)
+    unfinished = shell.give_up()
+    log.warning("%d calls were not finished within %g s", unfinished, seconds)
+    engine.wait(_LAST_ANSWERS_SECONDS)
     closing = threading.Thread(target=application.close, name="close", daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)

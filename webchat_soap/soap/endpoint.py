@@ -65,6 +65,8 @@ class _LogLine:
     """What the log line of a request says; never bodies, secrets or given file names."""
 
     started: float
+    exchange: Any
+    """What the server tells of the request (server.exchange), None where another server runs us."""
     operation: str = "-"
     version: str = "-"
     chat_id: str = "-"
@@ -146,19 +148,21 @@ class SoapEndpoint:
         """Answer one POST, or begin to and give a Later. Never waits for anything but the body, and never raises:
         whatever is unforeseen becomes Internal, with the trace in the log alone."""
         started = time.monotonic()
+        exchange = environ.get("webchat.exchange")
         caller = Caller(
             account=account,
             request_id=secrets.token_hex(8),
             base_url=base_url,
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
+            answer_later=None if exchange is None else exchange.answer_later,
         )
         call = _Call(
             start_response=start_response,
             takes_gzip=environ.get("HTTP_ACCEPT_ENCODING", ""),
             caller=caller,
             envelope=Envelope(version=guess_version(environ.get("CONTENT_TYPE", ""))),
-            line=_LogLine(started),
+            line=_LogLine(started, exchange),
         )
         try:
             return Later(self, call, self._begin(environ, call))
@@ -292,6 +296,7 @@ class SoapEndpoint:
                 "request_bytes": line.request_bytes,
                 "answer_bytes": line.answer_bytes,
                 "milliseconds": round((time.monotonic() - line.started) * 1000, 1),
+                "in_line_milliseconds": round(getattr(line.exchange, "in_line_seconds", 0.0) * 1000, 1),
                 "code": line.code,
                 "status": status,
                 "request_id": caller.request_id,
