@@ -36,23 +36,28 @@ class Counted:
 
 class Later:
     """An answer that comes once the file `later-open` is there, and by then from a thread of its own; with the query
-    `long` the thread that asks for it has to wait."""
+    `long` the thread that asks for it has to wait; with `news` it waits for others, and notes who gives up."""
 
     def __init__(self, application: TinyApplication, environ, start_response) -> None:
         self._notes = application._settings.notes
         self._application = application
         self._start_response = start_response
-        self.is_long = environ["QUERY_STRING"] == "long"
+        self._kind = environ["QUERY_STRING"]
+        self.is_long = self._kind in ("long", "news")
 
     def _wait(self) -> None:
         while not (self._notes / "later-open").exists():
             time.sleep(0.005)
 
     def when_ready(self, callback) -> bool:
-        if self.is_long:
+        if self._kind == "long":
             return False
         threading.Thread(target=lambda: (self._wait(), callback())).start()
+        self._application._note(f"asked-{id(self)}")
         return True
+
+    def give_up(self) -> None:
+        self._application._note(f"gave-up-{id(self)}")
 
     def __iter__(self) -> Iterator[bytes]:
         self._wait()
@@ -120,11 +125,6 @@ class TinyApplication:
         self._note("waiting")
         time.sleep(30)
         return self._plain(start_response, b"too late")
-
-    def _held(self, environ, start_response) -> Iterable[bytes]:
-        self._note("held")
-        environ["webchat.exchange"].answer_later(float(environ["QUERY_STRING"]))
-        return self._plain(start_response, b"held")
 
     def _line(self, environ, start_response) -> Iterable[bytes]:
         return self._plain(start_response, f"{environ['webchat.exchange'].in_line_seconds:.3f}".encode())

@@ -373,6 +373,22 @@ def test_answers_that_come_later_hold_no_thread_and_do_not_hold_up_others(servic
             assert answer.endswith(b"\r\n\r\nlater")
 
 
+def test_a_client_that_leaves_while_it_waits_for_others_gives_up_its_place(service, notes) -> None:
+    for note in [*notes.glob("asked-*"), *notes.glob("later-open")]:
+        note.unlink()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(service.connect()) for _ in range(3)]
+        for client in clients:
+            client.sendall(b"GET /later?news HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: len(list(notes.glob("asked-*"))) == 3)
+        clients[0].close()
+        clients[1].close()
+        wait_until(lambda: len(list(notes.glob("gave-up-*"))) == 2)
+        (notes / "later-open").touch()
+        assert read_all(clients[2]).endswith(b"\r\n\r\nlater")
+    assert len(list(notes.glob("gave-up-*"))) == 2
+
+
 def test_a_client_that_leaves_before_its_answer_comes_harms_nobody(service, notes) -> None:
     (notes / "later-open").unlink(missing_ok=True)
     for path in (b"/later", b"/later?long"):

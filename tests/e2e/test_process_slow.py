@@ -245,26 +245,6 @@ def test_without_need_an_idle_connection_is_kept(service) -> None:
         assert client.recv(65536).endswith(b"hello")
 
 
-def test_an_answer_that_is_held_back_holds_no_thread(service) -> None:
-    began = time.monotonic()
-    clients = [service.connect() for _ in range(90)]  # twice as many as there are threads
-    for client in clients:
-        client.sendall(get("/held?1", b"Connection: close"))
-    assert slowest_answer(service) < 0.5
-    for client in clients:
-        assert read_all(client).endswith(b"\r\n\r\nheld")
-        client.close()
-    assert 1.0 <= time.monotonic() - began < 4
-
-
-def test_sigterm_sends_an_answer_that_is_held_back_at_once(service, notes) -> None:
-    with service.connect() as client:
-        client.sendall(get("/held?30"))
-        wait_until(lambda: list(notes.glob("held-*")), what="the call")
-        assert service.terminate() == 0
-        assert read_all(client).endswith(b"\r\n\r\nheld")
-
-
 def test_calls_that_are_given_up_at_the_end_are_told_503(service, notes) -> None:
     with service.connect() as stubborn, service.connect() as half, service.connect() as in_line:
         stubborn.sendall(get("/stubborn"))

@@ -328,44 +328,53 @@ def test_a_full_waiting_room_answers_within_a_second_or_so(tmp_path: Path) -> No
     assert 0.9 <= time.monotonic() - started < 10
 
 
-def test_without_room_to_wait_the_answer_is_held_back_and_not_the_thread(tmp_path: Path) -> None:
-    house = House(tmp_path, max_waiting=0)
+def test_a_wait_takes_no_thread_and_ends_with_a_message(house: House) -> None:
     house.send()
-    held: list[float] = []
-    for seconds in (30, 1):
-        request = ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=seconds)
-        started = time.monotonic()
-        outcome = house.service.get_messages(caller(answer_later=held.append), request)
-        assert not outcome.is_long
-        assert outcome.result().messages == ()
-        assert time.monotonic() - started < 0.5
-    assert held == [1.0, 1.0]
+    request = ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=30)
+    outcome = house.service.get_messages(caller(), request)
+    called = threading.Event()
+    assert outcome.when_done(called.set)
+    assert not called.wait(0.05)
+    house.send()
+    assert called.wait(10)
+    assert [message.sequence for message in outcome.result().messages] == [2]
+
+
+def test_who_gives_up_waiting_leaves_the_place_to_another(tmp_path: Path) -> None:
+    house = House(tmp_path, max_waiting=1)
+    house.send()
+    request = ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=30)
+    gone = house.service.get_messages(caller(), request)
+    called = threading.Event()
+    assert gone.when_done(called.set)
+    gone.give_up()
+    stays = house.service.get_messages(caller(), request)
+    assert stays.when_done(called.set)
+    assert not called.wait(1.5), "it has a place, so it waits for more than a second"
+    stays.give_up()
 
 
 def test_one_chat_that_waits_leaves_room_for_the_others(tmp_path: Path) -> None:
     house = House(tmp_path, max_waiting=8)
-    for chat_id in ("greedy", "other"):
-        house.send(chat_id)
-    held: list[float] = []
+    done: list[str] = []
 
     def wait(chat_id: str) -> None:
         request = ReadRequest(chat_id=chat_id, after_sequence=1, max_messages=50, wait_seconds=30)
-        house.service.get_messages(caller(answer_later=held.append), request).result()
+        house.service.get_messages(caller(), request).when_done(lambda: done.append(chat_id))
 
-    waiting = [threading.Thread(target=wait, args=("greedy",)) for _ in range(20)]
-    for thread in waiting:
-        thread.start()
-    wait_until(lambda: len(held) == 14)
-    other = threading.Thread(target=wait, args=("other",))
-    other.start()
+    for chat_id in ("greedy", "other"):
+        house.send(chat_id)
+    for _ in range(20):
+        wait("greedy")
+    wait("other")
+    # Six have one of the eight places; the others get their empty page after a second.
+    wait_until(lambda: len(done) == 14)
+    wait("other")
+    assert done == ["greedy"] * 14
     house.send("greedy")
-    for thread in waiting:
-        thread.join(10)
-    assert other.is_alive()
+    wait_until(lambda: len(done) == 20)
     house.send("other")
-    other.join(10)
-    assert not other.is_alive()
-    assert len(held) == 14
+    wait_until(lambda: done[20:] == ["other", "other"])
 
 
 def test_an_upload_without_room_is_busy_before_anything_is_read_or_claimed(house: House) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -164,8 +163,6 @@ class Caller:
     """All bases whose `/public_files/` links are this service's own."""
     deadline: float
     """time.monotonic() value by which the call should be answered."""
-    answer_later: Callable[[float], None] | None = None
-    """Has the answer wait so many seconds after the call has returned, without a thread; None where nobody can."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

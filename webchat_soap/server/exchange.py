@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -29,14 +28,12 @@ class Exchange:
     """Made when a head has come. `begin` is the first call, `due` and `give_up` may come at any time after it."""
 
     __slots__ = (
-        "_answer",
         "_arrival",
         "_call",
         "_deadline",
         "_environ",
         "_future",
         "_held",
-        "_held_back_seconds",
         "_in_line_since",
         "_late",
         "_length",
@@ -63,8 +60,6 @@ class Exchange:
         self.in_line_seconds = 0.0
         """How long it has waited for threads so far."""
         self._call: Call | None = None
-        self._held_back_seconds = 0.0
-        self._answer: Answer | None = None
 
     @property
     def peer(self) -> Peer:
@@ -183,14 +178,7 @@ class Exchange:
         self._held = 0
 
     def due(self) -> None:
-        """A time is over: for reading, or for an answer that is held back."""
-        if self._answer is None:
-            self._read_on()
-        else:
-            self._answer_with(self._answer)
-
-    def _read_on(self) -> None:
-        """Give the body more time when it comes fast enough."""
+        """A time for reading is over: give the body more when it comes fast enough."""
         limits = self._shell.limits
         left = self._deadline - time.monotonic()
         came = self._held - self._seen_bytes
@@ -240,7 +228,10 @@ class Exchange:
         later = call.later
         if later is None or (in_thread and not later.is_long):
             self._finish()
-        elif not later.when_ready(self._ready):
+        elif later.when_ready(self._ready):
+            if later.is_long and self in shell.running:
+                self._watch_for_disconnect()
+        else:
             self._in_line_since = time.monotonic()
             if later.is_long:
                 try:
@@ -250,6 +241,19 @@ class Exchange:
                 else:
                     return
             shell.threads.run(self._finish, ahead=True)
+
+    def _watch_for_disconnect(self) -> None:
+        self._arrival.proto.receive().add_done_callback(self._noticed)
+
+    def _noticed(self, future: Future) -> None:
+        """On the engine's thread: the client has gone while it waited, or its answer has been sent."""
+        if not (future.cancelled() or future.result()["type"] == "http.disconnect"):
+            self._watch_for_disconnect()
+        elif self._shell.running.pop(self, False):
+            call = self._end_call()
+            if call is not None and call.later is not None:
+                call.later.give_up()
+            self._done()
 
     def _ready(self) -> None:
         self._in_line_since = time.monotonic()
@@ -327,22 +331,12 @@ class Exchange:
         self._leave_line()
         try:
             call = self._end_call()
-            assert call is not None
-            answer = call.answer()
-            if self._held_back_seconds and answer.rest is None and not self._shell.stopping:
-                self._answer = answer
-                with contextlib.suppress(NoRoom):
-                    self._shell.deadlines.watch(self, self._held_back_seconds)
-                    return
-            self._answer_with(answer)
+            if call is not None:  # else the client has gone
+                self._answer_with(call.answer())
         except BaseException:
             self._shell.running.pop(self, None)
             self._done()
             raise
-
-    def answer_later(self, seconds: float) -> None:
-        """For the application, while it runs: hold its answer back for so long, without a thread."""
-        self._held_back_seconds = seconds
 
     def _answer_with(self, answer: Answer) -> None:
         if not self._shell.running.pop(self, False):  # given up: somebody has answered already
@@ -358,12 +352,6 @@ class Exchange:
             return
         self._send_start(answer)
         Stream(self._shell, self._arrival, answer, peer=self.peer).begin()
-
-    def hurry(self) -> None:
-        """Where the answer is held back, send it now."""
-        if self._answer is not None:
-            self._shell.deadlines.forget(self)
-            self._answer_with(self._answer)
 
     def give_up(self) -> None:
         """The process stops and cannot wait: say so. What the application answers later is dropped."""

@@ -25,6 +25,9 @@ class Later(Protocol):
         """Call back, once, from any thread and perhaps at once, when iterating will not wait; False, and it is never
         called, when only iterating gets it done."""
 
+    def give_up(self) -> None:
+        """The client has gone: there is no callback any more, and nobody iterates."""
+
     @property
     def is_long(self) -> bool:
         """Of one that only iterating gets done: whether that waits for others rather than for the disk."""

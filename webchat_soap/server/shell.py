@@ -40,9 +40,8 @@ class Shell:
         self.deadlines = Deadlines()
         self.reading: dict[Exchange, bool] = {}
         self.running: dict[Exchange, bool] = {}
-        """In the application, in line for it, or held back. Whoever takes an exchange out of it answers."""
+        """In the application, in line for it, or waiting. Whoever takes an exchange out of it answers."""
         self.streaming: dict[Stream, bool] = {}
-        self.stopping = False
         self.given_up = False
         self.tally = Tally(state=self._state)
         self._connections = connections
@@ -73,12 +72,6 @@ class Shell:
     def cut(self, peer: Peer) -> int:
         """End the connection from there at once; how many that were."""
         return self._connections.cut((peer,))
-
-    def stop(self) -> None:
-        """Hold no answer back any more."""
-        self.stopping = True
-        for exchange in list(self.running):
-            exchange.hurry()
 
     def give_up(self) -> int:
         """Tell all who have no answer yet that they get none; how many that were."""

@@ -123,7 +123,6 @@ class _Watch:
 def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: float) -> None:
     shell.doorkeeper.close()
     engine.stop()
-    shell.stop()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
     if _have_ended(engine, shell, seconds):
         application.close()

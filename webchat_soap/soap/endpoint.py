@@ -155,7 +155,6 @@ class SoapEndpoint:
             base_url=base_url,
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
-            answer_later=None if exchange is None else exchange.answer_later,
         )
         call = _Call(
             start_response=start_response,
