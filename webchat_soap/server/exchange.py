@@ -256,6 +256,11 @@ class Exchange:
             self._done()
 
     def _ready(self) -> None:
+        call = self._call
+        if call is not None and call.later is not None and not call.later.is_long:
+            # Here, in the thread that has written it: nothing waits any more, and another one would only be woken.
+            self._finish()
+            return
         self._in_line_since = time.monotonic()
         self._shell.threads.run_later(self._finish)
 

@@ -16,6 +16,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -31,6 +32,13 @@ from webchat_soap.stores.write import Patience, Write
 
 MAX_BATCH: Final = 128
 """Commands per commit. More would save nothing on the fsync (1 µs each) and hold other processes' turns longer."""
+
+GATHER_FROM: Final = 3
+GATHER_SECONDS: Final = 0.0001
+MAX_GATHER_SECONDS: Final = 0.005
+"""When the last commit held so many writes, the next one waits for more to join: so long for each that the last one
+held, and never longer. A commit costs the same dozen fights for the interpreter's lock whatever it holds: with 64
+connections this made a call a third cheaper and the median wait shorter; who is alone never waits."""
 
 _NOT_COMPLETE: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
@@ -125,10 +133,13 @@ class GroupWriter:
         self._thread = thread
 
     def _run(self) -> None:
+        last = 0
         while not self._last_one_seen:
             first = self._queue.get()
             if first is None:
                 break
+            if last >= GATHER_FROM:
+                time.sleep(min(MAX_GATHER_SECONDS, last * GATHER_SECONDS))
             batch: list[Write[Any]] = []
             moved: Mapping[str, tuple[int, bool]] = {}
             try:
@@ -137,6 +148,7 @@ class GroupWriter:
                 # Nobody else would answer the callers, and the thread must live on for the next.
                 self._let_go()
                 self._refuse(first, batch, error)
+            last = len(batch)
             for request in batch:
                 try:
                     request.answer()
