@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -195,6 +196,47 @@ def test_a_file_whose_sync_failed_is_thrown_away_and_not_synced_again(client: Cl
     assert len(synced) > tries
     assert len(set(synced)) == len(synced), "a later try synced what an earlier one had lost"
     client.assert_full_service()
+
+
+LARGE_FILE = """
+import sys, time
+from pathlib import Path
+from webchat_soap.domain.errors import Busy
+from webchat_soap.files.spool import SYNC_BYTES, Spool
+root = Path(sys.argv[1])
+chunk = memoryview(bytes(1 << 20))
+try:
+    with Spool(root).new_file() as file:
+        for _ in range(SYNC_BYTES // len(chunk)):
+            file.write(chunk)
+        if sys.argv[2] == "goes on":
+            give_up = time.monotonic() + 20
+            while time.monotonic() < give_up:
+                file.write(chunk[:1])
+        file.close()
+        print("kept")
+except Busy:
+    print("busy", sum(1 for path in root.rglob("*") if path.is_file()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "then"), [("fdatasync:error=EIO:when=1", "goes on"), ("fdatasync:error=EIO:when=1", "ends"), ("", "ends")]
+)
+def test_a_sync_that_fails_while_a_large_file_still_comes_is_not_forgotten(
+    tmp_path: Path, then: str, fault: str
+) -> None:
+    need("strace")
+    inject = ["-e", f"inject={fault}"] if fault else []
+    command = ["strace", "-f", "-qq", "-o", tmp_path / "calls", "-e", "trace=fdatasync", *inject]
+    run = subprocess.run(
+        [*command, sys.executable, "-W", "ignore", "-c", LARGE_FILE, tmp_path / "spool", then],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout.split() == (["busy", "0"] if fault else ["kept"]), run.stderr
+    assert "fdatasync" in (tmp_path / "calls").read_text()
 
 
 @pytest.fixture(scope="module")

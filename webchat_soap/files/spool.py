@@ -1,7 +1,8 @@
 """Where bytes stay until they are proved: written, counted and hashed in one pass.
 
 Each process has a folder of its own under the spool's root, so that what a dead one left is told from what a living one
-holds. The bytes are not yet made durable here; the file store does that when it takes a file over.
+holds. The file store makes the bytes durable when it takes a file over; of a large file most are sent to the disk while
+it comes, so that the disk is at work meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from webchat_soap.files.disk import Leftovers, busy
 CHUNK_BYTES = 256 * 1024
 """Design: bytes are never held whole in memory, up to 256 KiB at a time."""
 
+SYNC_BYTES = 16 * 1024 * 1024
+"""A file is synced whenever so many bytes have come; fewer would cost commits of the file system's journal."""
+
 
 class SpoolFile:
     """A file that grows. `path` belongs to the spool, which removes it unless somebody moved it away."""
@@ -34,9 +38,14 @@ class SpoolFile:
         """Bytes so far."""
         self._descriptor = descriptor
         self._hash = hashlib.sha256()
+        self._unsynced_bytes = 0
+        self._syncing: threading.Thread | None = None
+        self._sync_error: OSError | None = None
 
     def write(self, chunk: memoryview) -> None:
-        """Append all of `chunk`. Busy when the disk does not take it."""
+        """Append all of `chunk`. Busy when the disk does not take it, or has not taken what came before."""
+        if self._sync_error is not None:
+            raise busy(self._sync_error)
         self._hash.update(chunk)
         try:
             at = 0
@@ -45,6 +54,25 @@ class SpoolFile:
         except OSError as error:
             raise busy(error) from error
         self.size += len(chunk)
+        self._unsynced_bytes += len(chunk)
+        if self._unsynced_bytes >= SYNC_BYTES:
+            self._sync_meanwhile()
+
+    def _sync_meanwhile(self) -> None:
+        if self._syncing is not None and self._syncing.is_alive():
+            return
+        self._unsynced_bytes = 0
+        thread = threading.Thread(target=self._sync, name="spool-sync", daemon=True)
+        with contextlib.suppress(RuntimeError, MemoryError):  # without a thread the store's own sync does it all
+            thread.start()
+            self._syncing = thread
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            # The system tells an error once: a later sync would succeed although the bytes are lost.
+            self._sync_error = error
 
     def sha256(self) -> str:
         """Lower-case hex of what has been written."""
@@ -54,9 +82,13 @@ class SpoolFile:
         """End writing. Idempotent. Busy when the disk tells only now that it has no room (as network disks do)."""
         if self._descriptor == -1:
             return
+        if self._syncing is not None:
+            self._syncing.join()
         descriptor, self._descriptor = self._descriptor, -1
         try:
             os.close(descriptor)
+            if self._sync_error is not None:
+                raise self._sync_error
         except OSError as error:
             raise busy(error) from error
 
