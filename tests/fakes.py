@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from webchat_soap.domain.chat import (
     Chat,
@@ -29,7 +29,7 @@ from webchat_soap.domain.chat import (
 from webchat_soap.domain.errors import Busy, Conflict, WebchatError
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 from webchat_soap.domain.links import is_stored_name
-from webchat_soap.domain.outcome import Done, Outcome
+from webchat_soap.domain.outcome import Done, Failed, Outcome
 from webchat_soap.domain.sweep import FilesOfDay
 
 T = TypeVar("T")
@@ -49,29 +49,11 @@ class _Used:
     receipt: MessageReceipt | None
 
 
-@dataclass(frozen=True)
-class _Refused:
-    """An Outcome that is there and is a refusal."""
-
-    error: WebchatError
-    is_long = False
-
-    def result(self) -> Any:
-        raise self.error
-
-    def when_done(self, callback: Callable[[], object]) -> bool:
-        callback()
-        return True
-
-    def give_up(self) -> None:
-        pass
-
-
 def _came_to(work: Callable[[], T]) -> Outcome[T]:
     try:
         return Done(work())
     except WebchatError as error:
-        return _Refused(error)
+        return Failed(error)
 
 
 class FakeChatStore:

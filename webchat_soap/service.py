@@ -375,12 +375,16 @@ class _Waiting:
             self._leave()
             callback()
 
-        self._give_up = self._service._chats.call_back_on_news(
-            self._request.chat_id,
-            after_sequence=self._request.after_sequence,
-            timeout_seconds=seconds,
-            callback=have_waited,
-        )
+        try:
+            self._give_up = self._service._chats.call_back_on_news(
+                self._request.chat_id,
+                after_sequence=self._request.after_sequence,
+                timeout_seconds=seconds,
+                callback=have_waited,
+            )
+        except BaseException:
+            self._leave()
+            raise
         return True
 
     def give_up(self) -> None:

@@ -408,3 +408,18 @@ def test_start_chat_without_an_id_is_idempotent_by_its_token(house: House) -> No
     assert house.service.start_chat(caller(account="other"), start).result().chat_id != first.chat_id
     with pytest.raises(Conflict):
         house.service.start_chat(caller(), StartRequest(chat_id=None, customer_name="Veli", client_token="t")).result()
+
+
+def test_a_wait_that_cannot_be_begun_leaves_its_place(tmp_path: Path) -> None:
+    class Full(FakeChatStore):
+        def call_back_on_news(self, chat_id: str, **more: Any) -> Any:
+            raise Busy("no thread", retry_after_seconds=1)
+
+    house = House(tmp_path, max_waiting=1)
+    house.service = ChatService(chats=Full(), files=house.files, intake=house.intake, rules=house.rules)
+    request = ReadRequest(chat_id="c", after_sequence=1, max_messages=50, wait_seconds=30)
+    for _ in range(3):
+        with pytest.raises(Busy):
+            house.service.get_messages(caller(), request).when_done(lambda: None)
+    place = house.service._waiting.enter("anybody")
+    assert place is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -25,7 +25,7 @@ class Outcome(Protocol[T_co]):
         """Call back, once, from any thread and perhaps at once, when `result` will not wait any more.
 
         `callback` must neither wait nor raise. False, and it is never called, when nothing is under way: then `result`
-        does the work and needs a thread for it.
+        does the work and needs a thread for it. Raises, like `result`, what keeps it from being begun.
         """
 
     def give_up(self) -> None:
@@ -46,6 +46,24 @@ class Done(Generic[T]):
 
     def result(self) -> T:
         return self.value
+
+    def when_done(self, callback: Callable[[], object]) -> bool:
+        callback()
+        return True
+
+    def give_up(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An Outcome that is there, and is an error."""
+
+    error: Exception
+    is_long = False
+
+    def result(self) -> NoReturn:
+        raise self.error
 
     def when_done(self, callback: Callable[[], object]) -> bool:
         callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -338,8 +339,11 @@ class Exchange:
             call = self._end_call()
             if call is not None:  # else the client has gone
                 self._answer_with(call.answer())
-        except BaseException:
-            self._shell.running.pop(self, None)
+        except BaseException as error:
+            if self._shell.running.pop(self, False) and isinstance(error, MemoryError):
+                with contextlib.suppress(MemoryError):
+                    self._refuse(_too_busy("memory", linger=False))
+                    return
             self._done()
             raise
 

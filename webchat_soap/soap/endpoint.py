@@ -14,7 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.details import is_chat_id
 from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
-from webchat_soap.domain.outcome import Outcome
+from webchat_soap.domain.outcome import Failed, Outcome
 from webchat_soap.soap import compression
 from webchat_soap.soap.envelope import Envelope, UnknownCharset, to_utf8
 from webchat_soap.soap.faults import EnvelopeFault, status_of, write_fault
@@ -104,7 +104,12 @@ class Later:
 
     def when_ready(self, callback: Callable[[], object]) -> bool:
         """Call back, once and from any thread, when iterating will not wait; False when only iterating gets it done."""
-        return self._outcome.when_done(callback)
+        try:
+            return self._outcome.when_done(callback)
+        except Exception as error:
+            self._outcome = Failed(error)
+        callback()
+        return True
 
     @property
     def is_long(self) -> bool:
