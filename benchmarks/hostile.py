@@ -1,6 +1,6 @@
 """What the worst messages cost, as multiples of a normal call, in process and without the store.
 
-    python -m benchmarks.hostile [--seconds 0.2]
+    python -m benchmarks.hostile [--seconds 0.4]
 
 Each message is as large or as rich as the service takes, or a little beyond, and is called in turns with a SendMessage
 of a short text. The figure to read is the ratio of the best times, which a busy machine disturbs least.
@@ -70,6 +70,11 @@ WRAPPED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "package: heads of 100 KiB": (RELATED, lambda: package("a:b\r\n" * 1300)),
     "package: folded heads": (RELATED, lambda: package("a:b" + "\r\n " * 150)),
     "package: 1 MiB of boundaries": (RELATED, lambda: b"\r\n--b" * 200_000),
+    "a Content-Type of many semicolons": ("text/xml" + ";" * 19, lambda: ENVELOPE),
+    "package: boundaries that nearly are": (
+        f'multipart/related; boundary="{"-" * 69}x"',
+        lambda: b"-" * (3 * LARGEST),
+    ),
     "a Content-Type of many parameters": ("text/xml" + ";a*1=b" * 150, lambda: ENVELOPE),
 }
 
@@ -129,6 +134,17 @@ WORST: dict[str, Callable[[], bytes]] = {
     ),
     "JSON: full of line breaks": lambda: send("\n" * (LARGEST - 100) + "x"),
     "JSON: full of line breaks of Windows": lambda: send("&#13;\n" * (LARGEST // 6) + "x"),
+    "JSON: full of escapes, never closed": lambda: send('{"text": "' + "\\n" * (LARGEST // 2 - 50)),
+    "JSON: a URL of blanks": lambda: send(
+        '{"message": {"fileDetails": {"fileUrl": "' + "- " * (LARGEST // 2 - 50) + '"}}}'
+    ),
+    "entities without end": lambda: message(header=fill("&a;")),
+    "as many entities as are taken": lambda: message(header="&a;" * 7000),
+    "an instruction with a quote": lambda: message(header="<?x '?>" + many("<n{}/>", 4_500) + "'"),
+    "comments in a parameter": lambda: message(
+        '<EndChat xmlns="urn:webchat:v1"><CHATID>' + "a<!---->" * 480 + "</CHATID></EndChat>"
+    ),
+    "an endless namespace": lambda: message(header=f'<a xmlns="{"a " * (LARGEST // 2)}"/>'),
     "the word xmlns in a value": lambda: message(header=f'<a b="{"xmlns" * (LARGEST // 5)}"/>'),
     "the word xmlns in a text": lambda: message(header=f"<a>={'xmlns' * (LARGEST // 5)}</a>"),
     "names without a value": lambda: message(header=many("<x a{}/>", 240)),
@@ -140,7 +156,7 @@ WORST: dict[str, Callable[[], bytes]] = {
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long to try each message, about (default 0.2)")
+    parser.add_argument("--seconds", type=float, default=0.4, help="how long to try each message, about (default 0.4)")
     seconds = parser.parse_args(argv).seconds
     logger = logging.getLogger("webchat_soap")
     logger.addHandler(logging.NullHandler())

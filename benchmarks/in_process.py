@@ -29,8 +29,9 @@ from webchat_soap.domain.chat import Caller, ChatQuota, NewMessage, Sender
 from webchat_soap.domain.details import parse_send
 from webchat_soap.settings import Settings, load_settings
 from webchat_soap.soap.endpoint import SoapEndpoint
-from webchat_soap.soap.envelope import Envelope, check_bounds, make_parser, read_envelope
+from webchat_soap.soap.envelope import Envelope, check_bounds, read_envelope
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
+from webchat_soap.soap.tools import make_parser
 from webchat_soap.soap.versions import SOAP11
 from webchat_soap.stores import open_chat_store
 

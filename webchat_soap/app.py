@@ -227,7 +227,7 @@ class Application:
         if "readme" in names:
             return self._page.respond_readme(environ)
         if "example" in names:
-            asked = parse_qs(environ.get("QUERY_STRING", ""))
+            asked = {name.lower(): values for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
             return self._page.respond_example(environ, asked.get("example", [""])[0])
         return self._page.respond(environ, base_url=base_url, from_host=self._settings.public_url is None)
 

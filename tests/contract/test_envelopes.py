@@ -258,8 +258,7 @@ def test_a_text_may_look_like_names(service: Service, ns: str, chat_id: str, det
 @pytest.mark.parametrize(
     "header",
     [
-        "<!-- Tom & Jerry -->", "<!-- <!DOCTYPE x> -->", '<a:b xmlns:a="http://şirket.com.tr/ns"/>',
-        '<a:b xmlns:a="a b"/>', '<a:b xmlns:a="c:\\x"/>', '<a:b xmlns:a="u" xml:id="1a"><a:c xml:id="1a"/></a:b>',
+        "<!-- Tom & Jerry -->", "<!-- <!DOCTYPE x> -->", '<a:b xmlns:a="u" xml:id="1a"><a:c xml:id="1a"/></a:b>',
     ],
 )  # fmt: skip
 def test_what_nobody_here_reads_may_be_odd(service: Service, ns: str, header: str) -> None:
@@ -267,9 +266,32 @@ def test_what_nobody_here_reads_may_be_odd(service: Service, ns: str, header: st
 
 
 @both
-@pytest.mark.parametrize("header", ['<a xmlns="a b"><b></a>', '<a xmlns="a b" p:c=""/>', '<a xmlns="a b">&b;</a>'])
-def test_an_odd_namespace_does_not_make_what_is_wrong_beside_it_right(service: Service, ns: str, header: str) -> None:
-    refused(send(service, ns, envelope(ns, header=header)), ns)
+@pytest.mark.parametrize("name", ["a b", "http://şirket.com.tr/ns", "c:\\x"])
+def test_a_namespace_that_is_no_uri_is_refused_and_said_so(service: Service, ns: str, name: str) -> None:
+    answer = send(service, ns, envelope(ns, header=f'<u:a xmlns:u="{name}"/><?p q?>'))
+    refused(answer, ns)
+    assert "namespace that is no URI" in answer.text
+
+
+@both
+def test_what_stands_behind_a_parameter_that_is_nil_is_seen(service: Service, ns: str) -> None:
+    body = (
+        '<SendMessage xmlns="urn:webchat:v1"><CHATID xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+        ' xsi:nil="1"/>JUNK<fileDetails>{"CHATID": "a", "message": {"text": "a"}}</fileDetails></SendMessage>'
+    )
+    refused(send(service, ns, envelope(ns, body)), ns)
+
+
+@both
+def test_only_white_space_of_xml_may_stand_beside_elements(service: Service, ns: str) -> None:
+    refused(send(service, ns, envelope(ns).replace("<s:Body>", "<s:Body>\u00a0")), ns)
+
+
+def test_an_instruction_with_a_quote_hides_no_tags(service: Service) -> None:
+    body = '<GetLimits xmlns="urn:webchat:v1"><CHATID><?x \'?>' + "<a/>" * 4400 + "'</CHATID></GetLimits>"
+    answer = send(service, SOAP11, envelope(SOAP11, body))
+    refused(answer, SOAP11)
+    assert "more than 500 tags" in answer.text
 
 
 @both
@@ -584,7 +606,7 @@ def test_a_packed_request_counts_by_what_it_unpacks_to(service: Service, encodin
     bomb = PACKERS[encoding](bytes(50 << 20))
     answer = service.post(bomb, Content_Encoding=encoding)
     assert answer.status_code == 413
-    assert str(1 << 20) in answer.text
+    assert "Unpacked, the request is larger than" in answer.text
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

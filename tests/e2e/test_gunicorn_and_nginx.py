@@ -18,14 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import requests
 
 from tests.e2e.console_script import Running, children_of, free_port, running, until
 from tests.file_host import FileHost
 from tests.serving import SAMPLES, Soap
 from webchat_soap.server import hold_data_folder
-from webchat_soap.server import under_gunicorn as under_gunicorn_config
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -121,10 +119,38 @@ def test_under_gunicorn_files_texts_and_waits_work_and_it_stops_in_order(tmp_pat
         pass
 
 
-def test_a_wrong_setting_ends_gunicorn_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBCHAT_MAX_FETCHES", "none")
-    with pytest.raises(SystemExit, match="WEBCHAT_MAX_FETCHES"):
-        under_gunicorn_config.on_starting(object())
+def test_a_wrong_setting_ends_gunicorn_with_a_sentence(tmp_path: Path) -> None:
+    gunicorn = Gunicorn(tmp_path / "data", MAX_TEXT="many")
+    assert gunicorn.process.wait(30) != 0
+    said = gunicorn.log.read_text()
+    assert "webchat-soap: " in said
+    assert "WEBCHAT_MAX_TEXT" in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_sighup_starts_gunicorns_workers_anew_where_they_were(tmp_path: Path) -> None:
+    with under_gunicorn(tmp_path / "data", WORKERS="2") as gunicorn:
+        until(lambda: len(children_of(gunicorn.process.pid)) == 2, seconds=20, what="there are not two workers")
+        before = set(children_of(gunicorn.process.pid))
+        gunicorn.process.send_signal(signal.SIGHUP)
+
+        def are_new() -> bool:
+            now = set(children_of(gunicorn.process.pid))
+            return len(now) == 2 and not now & before
+
+        until(are_new, seconds=30, what="there are not two new workers")
+        gunicorn.wait()
+        soap = Soap(f"{gunicorn.url}/webchat?wsdl", "WebchatSoap12")
+        soap.StartChat(CHATID="a")
+        waiter = threading.Thread(target=lambda: soap.GetMessages(CHATID="a", waitSeconds=30))
+        waiter.start()
+        # One thread a worker would have these wait until the first one is answered.
+        for number in range(4):
+            own = Soap(f"{gunicorn.url}/webchat?wsdl", "WebchatSoap11")
+            assert own.SendMessage(CHATID="b", fileDetails='{"text": "beside"}').sequence == number + 1
+        soap.SendMessage(CHATID="a", fileDetails='{"text": "news"}')
+        waiter.join(20)
+        assert not waiter.is_alive()
 
 
 def readme_block() -> str:

@@ -800,3 +800,49 @@ def test_who_asks_is_called_back_for_a_message_of_another_process(opener: Opener
     assert other.stdout is not None
     assert other.stdout.readline() == "sent\n"
     assert called.wait(SOON)
+
+
+def test_what_is_undone_in_a_batch_is_neither_announced_nor_noted(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    file = new_file()
+    store.append(new_message("a", None, files=(file,)), open_unknown=True, quota=QUOTA).result()
+    turn = Turn(tmp_path / "locks" / "writer.lock")
+    turn.take()
+    again = store.append(new_message("b", None, files=(file,)), open_unknown=True, quota=QUOTA)
+    good = store.append(new_message("a"), open_unknown=True, quota=QUOTA)
+    turn.give_back()
+    with pytest.raises(Internal):
+        again.result()
+    assert good.result().sequence == 2
+    assert (tmp_path / "locks" / "acknowledged").read_text().split()[1:] == ["2", "a"]
+    turn.close()
+
+
+def test_a_caller_that_cannot_be_called_back_leaves_the_others_their_patience(opener: Opener, tmp_path: Path) -> None:
+    store = opener(patience_seconds=0.5)
+    store.ping()
+
+    def fail() -> None:
+        raise MemoryError
+
+    turn = Turn(tmp_path / "locks" / "writer.lock")
+    turn.take()
+    try:
+        for callback in (fail, threading.Event().set):
+            write = store.append(new_message(), open_unknown=True, quota=QUOTA)
+            done = threading.Event()
+            write.when_done(callback if callback is fail else done.set)
+        assert done.wait(SOON)
+        with pytest.raises(Busy):
+            write.result()
+    finally:
+        turn.close()
+
+
+def test_who_asks_of_a_database_that_cannot_be_read_is_called_back_at_once(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    start(store, "c1")
+    (tmp_path / "chats.db").rename(tmp_path / "gone.db")
+    called = threading.Event()
+    store.call_back_on_news("c1", after_sequence=0, timeout_seconds=30, callback=called.set)
+    assert called.wait(5)

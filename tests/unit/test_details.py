@@ -401,8 +401,9 @@ def test_a_url_of_2048_code_points_is_taken_and_one_more_refused():
 
 
 def test_a_long_run_of_white_space_in_a_url_takes_no_long_time():
-    assert upload({"fileUrl": "https:" + " " * 500_000 + "//h" + " /" * 1_000}).file.url == "https://h" + "/" * 1_000
-    assert refused(upload, {"fileUrl": "a" + " " * 500_000 + "b"}).field == "fileUrl"
+    assert upload({"fileUrl": "https:" + " " * 5_000 + "//h" + " /" * 1_000}).file.url == "https://h" + "/" * 1_000
+    for much in ("a" + " " * 5_000 + "b", "a" + " " * 500_000 + "b"):
+        assert refused(upload, {"fileUrl": much}).field == "fileUrl"
 
 
 # ---------------------------------------------------------------- fileName, fileType

@@ -118,6 +118,8 @@ def environment_reads(path: Path, source: str) -> list[str]:
 def done_at_import(path: Path, source: str) -> list[str]:
     """Calls from DOING that run when the file is imported: outside functions, or as decorators or defaults."""
     found = []
+    if path.name == "under_gunicorn.py":  # gunicorn's configuration: to be imported is what it is for
+        return found
 
     def look(node: ast.AST) -> None:
         if isinstance(node, ast.Call):

@@ -122,6 +122,8 @@ def parse_send(
 
 def check_chat_id(value: str, *, field: str = "CHATID") -> str:
     """`value` trimmed: 1..64 of ASCII letters, digits and `. _ : -`, else InvalidRequest."""
+    if len(value) > 20 * MAX_CHAT_ID:
+        raise _too_long(field, value, MAX_CHAT_ID)
     chat_id = trim(value)
     if _is_chat_id(chat_id):
         return chat_id
@@ -260,7 +262,7 @@ def _file(members: JsonObject, path: str) -> FileDetails:
 
 
 def _url(members: JsonObject, path: str) -> str:
-    value = _string(members.get("fileUrl"), path)
+    value = _short_string(members.get("fileUrl"), path, MAX_FILE_URL)
     if value is None:
         state = "missing" if "fileUrl" not in members else "null" if members["fileUrl"] is None else "empty"
         raise InvalidRequest(f"{path} is {state}; give the http or https URL the file can be read from.", field=path)
@@ -326,8 +328,8 @@ def _string(value: JsonValue, path: str) -> str | None:
 
 def _short_string(value: JsonValue, path: str, limit: int) -> str | None:
     """The same with at most `limit` characters; of what is far longer no character is looked at."""
-    if isinstance(value, str) and len(value) > 2 * limit and len(trim(value)) > 2 * limit:
-        raise _too_long(path, trim(value), limit)
+    if isinstance(value, str) and len(value) > 4 * limit + 1000:
+        raise _too_long(path, value, limit)
     return _string(value, path)
 
 

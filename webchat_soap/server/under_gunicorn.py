@@ -1,8 +1,8 @@
 """For gunicorn instead of `webchat-soap serve`: gunicorn -c python:webchat_soap.server.under_gunicorn
 
 What it adds to the plain WSGI callable: the data folder is held and swept by gunicorn's master before a worker starts,
-the settings of ours rule, and waiting calls are let go when a worker stops. What gunicorn cannot do is to read requests
-under deadlines: it belongs behind a proxy that takes them whole first.
+our settings hold where its command line says nothing else, and waiting calls are let go when a worker stops. What
+gunicorn cannot do is to read requests under deadlines: it belongs behind a proxy that takes them whole first.
 
 Source: https://docs.gunicorn.org/en/stable/settings.html (the names below are its own).
 """
@@ -30,26 +30,29 @@ control_socket_disable = True
 _THREADS_FOR_TEXTS = 128
 """And all else that is short: here each call has a thread from its first byte."""
 
+# gunicorn reads its settings from here at the start and again at each SIGHUP, so they are made where it looks.
+try:
+    _settings = load_settings()
+except SettingsError as error:
+    sys.exit(f"webchat-soap: {error}")
+bind = str(_settings.bind)
+workers = _settings.workers or 1
+threads = app.max_long_threads(_settings) + _THREADS_FOR_TEXTS
+worker_connections = threads + 1000
+graceful_timeout = max(1, round(_settings.shutdown_seconds))
+
 _held = ExitStack()
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401  (gunicorn has no types)
-    """In the master, before it listens: settings, lock and sweep. Ends the process with a sentence when they refuse."""
+    """In the master, before it listens: lock and sweep. Ends the process with a sentence when they refuse."""
+    settings = _settings
     try:
-        settings = load_settings()
-        if server.cfg.settings["bind"].value == server.cfg.settings["bind"].default:
-            server.cfg.set("bind", str(settings.bind))
-        server.cfg.set("workers", settings.workers or 1)
-        threads = app.max_long_threads(settings) + _THREADS_FOR_TEXTS
-        server.cfg.set("threads", threads)
-        server.cfg.set("worker_connections", threads + 1000)
-        server.cfg.set("graceful_timeout", max(1, round(settings.shutdown_seconds)))
-        server.num_workers = server.cfg.workers
         _held.enter_context(hold_data_folder(settings.data_dir))
         report = app.sweep(settings)
     except app.WebchatError as error:
         sys.exit(f"webchat-soap: {app.operators_reason(error, settings)}")
-    except (SettingsError, ServeError, OSError, ValueError) as error:
+    except (ServeError, OSError, ValueError) as error:
         sys.exit(f"webchat-soap: {error}")
     if report.set_aside or report.brought_back or report.missing_files:
         server.log.warning(

@@ -24,6 +24,9 @@ from webchat_soap.soap.versions import SOAP12, SoapVersion
 
 log = logging.getLogger("webchat_soap.request")
 
+MAX_PACKED_TIMES = 3
+"""How many times the largest envelope a package or an unpacked request may have: UTF-16 takes twice, Base64 more."""
+
 _STATUS_LINES = {
     200: "200 OK",
     400: "400 Bad Request",
@@ -137,6 +140,7 @@ class SoapEndpoint:
     ) -> None:
         self._transport = transport
         self._max_request_bytes = max_request_bytes
+        self._max_packed_bytes = min(max_request_bytes, MAX_PACKED_TIMES * transport.bounds.max_bytes)
         self._call_seconds = call_seconds
         self._soap12_sender_status = soap12_sender_status
         self._operation_names = transport.operation_names
@@ -182,7 +186,7 @@ class SoapEndpoint:
         body = self._read(environ)
         line.request_bytes = len(body)
         try:
-            package = unpack(body, environ.get("CONTENT_TYPE", ""))
+            package = unpack(body, environ.get("CONTENT_TYPE", ""), max_bytes=self._max_packed_bytes)
             call.envelope.version = package.hint
             body = to_utf8(package.body, package.charset, self._transport.bounds)
         except (UnsupportedMedia, UnknownCharset) as refusal:
@@ -250,10 +254,14 @@ class SoapEndpoint:
                 ("Accept-Encoding", "gzip, deflate"),
             )
         raw = self._read_raw(environ)
+        # A little that grows to much, or much that comes to nothing, costs what no message of the contract does.
+        limit = self._max_packed_bytes
+        if len(raw) > limit:
+            raise _Plain(413, f"Packed, a request may have at most {limit} bytes.")
         try:
-            return compression.unpack(raw, encoding, max_bytes=self._max_request_bytes)
+            return compression.unpack(raw, encoding, max_bytes=limit)
         except compression.TooLarge:
-            raise _Plain(413, f"The request is larger than {self._max_request_bytes} bytes.") from None
+            raise _Plain(413, f"Unpacked, the request is larger than {limit} bytes.") from None
         except compression.Broken:
             raise _Plain(400, f"The body is not what its Content-Encoding {encoding} says.") from None
 

@@ -16,8 +16,7 @@ from lxml import etree
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.addressing import Addressing, is_understood, read_addressing
 from webchat_soap.soap.faults import DataEncodingUnknown, MustUnderstand, VersionMismatch
-from webchat_soap.soap.tools import make_parser
-from webchat_soap.soap.versions import SOAP12, VERSIONS, SoapVersion
+from webchat_soap.soap.versions import SOAP12, VERSIONS, XML_SPACE, SoapVersion
 
 # Start and end tags; a message with a signed WS-Security header has about 120. What the longest text may hold of "<" in
 # a CDATA section comes on top.
@@ -25,7 +24,7 @@ MAX_TAGS = 500
 # All attributes and declarations of a message together; the same message has about 100.
 MAX_ALL_ATTRIBUTES = 1_000
 # What stands around the longest JSON: a SAML token in a WS-Security header takes some 20 KiB.
-MAX_AROUND_BYTES = 32 * 1024
+MAX_AROUND_BYTES = 24 * 1024
 # A code point of the text as two JSON escapes, \\ud83d\\ude00; one of what is mostly ASCII as one.
 MAX_BYTES_PER_CHARACTER = 12
 MAX_BYTES_PER_OTHER = 6
@@ -37,7 +36,6 @@ MAX_ATTRIBUTES = 64
 MAX_NAMESPACES = 64
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_NAMESPACE_IS_NO_URI = etree.ErrorTypes.WAR_NS_URI
 _NO_ENCODING = "http://www.w3.org/2003/05/soap-envelope/encoding/none"
 
 # What generated clients really send, by the names that Python's codecs have for it. Everything else is refused: Python
@@ -71,7 +69,7 @@ class Bounds:
     max_bytes: int
     max_tags: int
     max_references: int
-    """Character references, `&#97;`: all of the JSON may be written so."""
+    """Of characters and entities, `&#97;` or `&quot;`: all of the JSON may be written so."""
 
 
 def bounds_for(max_text_length: int) -> Bounds:
@@ -159,9 +157,12 @@ def check_bounds(body: bytes, bounds: Bounds) -> None:
         raise _too_large(len(body), bounds)
     if b"<!DOCTYPE" in body and _has_dtd(body):
         raise _dtd()
-    if body.count(b"&#") > bounds.max_references:
+    if body.count(b"&") > bounds.max_references:
+        raise InvalidRequest(f"The XML has more than {bounds.max_references} references.", limit=bounds.max_references)
+    if body.count(b"\\") > 4 * bounds.max_references:
         raise InvalidRequest(
-            f"The XML has more than {bounds.max_references} character references.", limit=bounds.max_references
+            f"The message has more than {4 * bounds.max_references} backslashes; send text as it is, in UTF-8.",
+            limit=4 * bounds.max_references,
         )
     # The quick look counts what texts may hold too; only where it says so the tags are looked at one by one.
     if body.count(b"<") > MAX_TAGS or body.count(b"=") > MAX_ALL_ATTRIBUTES:
@@ -188,13 +189,18 @@ def _has_dtd(body: bytes) -> bool:
 def _count_tags(body: bytes, bounds: Bounds) -> None:
     if body.count(b"<") > bounds.max_tags:
         raise InvalidRequest(f"The XML has more than {MAX_TAGS} tags.", limit=MAX_TAGS)
-    tags = quotes = 0
+    tags = quotes = pieces = 0
     place = body.find(b"<")
     while place >= 0:
         if body.startswith(b"<![CDATA[", place):
             end = body.find(b"]]>", place)
+            pieces += 1
         elif body.startswith(b"<!--", place):
             end = body.find(b"-->", place + 4)
+            pieces += 1
+        elif body.startswith(b"<?", place):
+            end = body.find(b"?>", place)
+            pieces += 1
         else:
             tag = _TAG(body, place)
             assert tag is not None
@@ -207,6 +213,8 @@ def _count_tags(body: bytes, bounds: Bounds) -> None:
                 raise InvalidRequest(
                     f"The XML has more than {MAX_ALL_ATTRIBUTES} attributes.", limit=MAX_ALL_ATTRIBUTES
                 )
+        if pieces > MAX_TAGS:
+            raise InvalidRequest(f"The XML has more than {MAX_TAGS} comments and CDATA sections.", limit=MAX_TAGS)
         if end < 0:
             # Never closed: the parser ends here too.
             return
@@ -238,8 +246,6 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
         errors = parser.error_log.filter_from_errors()
-        if errors and all(entry.type == _NAMESPACE_IS_NO_URI for entry in errors):
-            return _parse_leniently(body)
         line, column = error.position
         if "Excessive depth" in (error.msg or ""):
             raise InvalidRequest("The XML is nested too deeply.") from None
@@ -248,6 +254,8 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
             raise InvalidRequest(
                 f"The XML refers to an entity that is not declared{place}; XML itself has only five."
             ) from None
+        if error.code == etree.ErrorTypes.WAR_NS_URI:
+            raise InvalidRequest(f"The XML declares a namespace that is no URI (RFC 3986){place}.") from None
         if errors and all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in errors):
             raise InvalidRequest(
                 f"The XML uses a prefix that is not declared, or declares one wrongly{place}."
@@ -258,15 +266,6 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
     # Only the rare document that has these bytes at all pays for the look into the tree.
     if body.count(b"<?") > (_BEGINS_WITH_DECLARATION(body) is not None) and _has_instruction(root):
         raise InvalidRequest("A processing instruction is not allowed in a SOAP message.")
-    return root
-
-
-def _parse_leniently(body: bytes) -> Any:
-    """For the few whose namespaces are no URIs (blanks, letters like ş): libxml2 goes on only when told to recover."""
-    parser = make_parser(recover=True)
-    root = etree.fromstring(body, parser)
-    if any(entry.type != _NAMESPACE_IS_NO_URI for entry in parser.error_log.filter_from_errors()):
-        raise InvalidRequest("The XML is not well formed.")
     return root
 
 
@@ -302,7 +301,7 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
     if header is not None and len(header):
         role = version.tag(version.role_attribute)
         envelope.addressing = read_addressing(
-            block for block in header if (block.get(role) or "").strip() in version.own_roles
+            block for block in header if (block.get(role) or "").strip(XML_SPACE) in version.own_roles
         )
         # What must be understood is decided before anything else (SOAP 1.2 Part 1, section 2.6).
         _check_header(header, version)
@@ -331,7 +330,7 @@ def _check_attributes(element: Any, version: SoapVersion) -> None:
 
 
 def _has_text(element: Any) -> bool:
-    return bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
+    return bool((element.text or "").strip(XML_SPACE)) or any((child.tail or "").strip(XML_SPACE) for child in element)
 
 
 def _check_header(header: Any, version: SoapVersion) -> None:
@@ -343,9 +342,9 @@ def _check_header(header: Any, version: SoapVersion) -> None:
             # SOAP 1.1 section 4.2, SOAP 1.2 Part 1 section 5.2.
             raise InvalidRequest(f"The header block {block.tag[:100]} must be in a namespace.")
         value = block.get(must_understand)
-        if value is None or (block.get(role) or "").strip() not in version.own_roles:
+        if value is None or (block.get(role) or "").strip(XML_SPACE) not in version.own_roles:
             continue
-        value = value.strip()
+        value = value.strip(XML_SPACE)
         if value in version.true_values:
             if not is_understood(block):
                 name = etree.QName(block)
@@ -367,5 +366,5 @@ def _check_encoding_style(version: SoapVersion, root: Any, header: Any, body: An
             raise InvalidRequest("encodingStyle may not stand on Envelope, Header or Body (SOAP 1.2 Part 1, 5.1.1).")
     for element in body.iterdescendants():
         style = element.get(encoding_style)
-        if style is not None and style.strip() != _NO_ENCODING:
+        if style is not None and style.strip(XML_SPACE) != _NO_ENCODING:
             raise DataEncodingUnknown("This encodingStyle is not known; messages are document/literal.")

@@ -22,6 +22,7 @@ _MEDIA_TYPES = {"text/xml": SOAP11, "application/soap+xml": SOAP12}
 MAX_PARTS = 16
 # The standard library's parser takes quadratic time over it; the longest that a client is known to send has 300.
 MAX_CONTENT_TYPE = 1000
+MAX_PARAMETERS = 20
 MAX_PART_HEADS = 8192
 
 
@@ -51,6 +52,9 @@ def parse_content_type(value: str) -> ContentType:
     """UnsupportedMedia for one that is too long or cannot be read."""
     if len(value) > MAX_CONTENT_TYPE:
         raise UnsupportedMedia(f"The Content-Type has more than {MAX_CONTENT_TYPE} characters.")
+    # The parser's time grows with their square.
+    if value.count(";") > MAX_PARAMETERS:
+        raise UnsupportedMedia(f"The Content-Type has more than {MAX_PARAMETERS} parameters.")
     return _parse_content_type(value)
 
 
@@ -76,11 +80,17 @@ def guess_version(content_type: str) -> SoapVersion:
     return SOAP12 if "application/soap+xml" in content_type.lower() else SOAP11
 
 
-def unpack(body: bytes, content_type: str) -> Package:
-    """The envelope out of a request. UnsupportedMedia, or InvalidRequest for a package that is broken."""
+def unpack(body: bytes, content_type: str, *, max_bytes: int) -> Package:
+    """The envelope out of a request; a package may have `max_bytes`. UnsupportedMedia, InvalidRequest for a bad one."""
     parsed = parse_content_type(content_type)
     action = parsed.parameters.get("action")
     if parsed.media_type == "multipart/related":
+        if len(body) > max_bytes:
+            raise InvalidRequest(
+                f"The package has {len(body)} bytes, but may have at most {max_bytes}; files come by their fileUrl.",
+                limit=max_bytes,
+                actual=len(body),
+            )
         body, parsed = _root_part(body, parsed)
     if parsed.media_type == "application/xop+xml":
         inner = parse_content_type(parsed.parameters.get("type", "text/xml"))

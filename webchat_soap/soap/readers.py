@@ -16,13 +16,12 @@ from spyne import Integer
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.soap.envelope import MAX_ATTRIBUTES, XSI
 from webchat_soap.soap.types import NAMESPACE
-from webchat_soap.soap.versions import SOAP11, SOAP12
+from webchat_soap.soap.versions import SOAP11, SOAP12, XML_SPACE
 
 MAX_DIGITS = 100
 # More than any operation takes, few enough that looking at each for the right words costs nothing.
 MAX_CHILDREN = 16
 
-_XML_SPACE = " \t\r\n"
 _NIL = f"{{{XSI}}}nil"
 _TYPE = f"{{{XSI}}}type"
 _LOCATIONS = (f"{{{XSI}}}schemaLocation", f"{{{XSI}}}noNamespaceSchemaLocation")
@@ -73,14 +72,17 @@ class OperationReader:
     def _forgive(self, element: Any) -> None:
         # SOAP::Lite sends nil on a wrapper without parameters, Axis encodingStyle on everything; a schemaLocation is
         # only a hint, and one that libxml2 would follow.
-        if element.get(_NIL, "").strip() in ("true", "1") and len(element) == 0:
+        if element.get(_NIL, "").strip(XML_SPACE) in ("true", "1") and len(element) == 0:
             del element.attrib[_NIL]
         for child in list(element):
             parameter = self._known(child)
-            if child.get(_NIL, "").strip() in ("true", "1") and len(child) == 0 and not (child.text or "").strip():
-                if parameter is not None and not parameter.required:
+            nil = child.get(_NIL, "").strip(XML_SPACE)
+            if nil in ("true", "1") and len(child) == 0 and not (child.text or "").strip(XML_SPACE):
+                # What stands behind it would go with it, unseen by the schema.
+                is_alone = not (child.tail or "").strip(XML_SPACE)
+                if parameter is not None and not parameter.required and is_alone:
                     element.remove(child)
-            elif child.get(_NIL, "").strip() in ("false", "0"):
+            elif nil in ("false", "0"):
                 del child.attrib[_NIL]
         for node in element.iter():
             for name in _HINTS:
@@ -89,7 +91,7 @@ class OperationReader:
             # White space around a type's name collapses, which libxml2 leaves to us.
             type_name = node.get(_TYPE)
             if type_name is not None:
-                node.set(_TYPE, type_name.strip(_XML_SPACE))
+                node.set(_TYPE, type_name.strip(XML_SPACE))
 
     def _known(self, child: Any) -> _Parameter | None:
         position = self.positions.get(child.tag)
@@ -97,7 +99,7 @@ class OperationReader:
 
     def _explain(self, element: Any) -> InvalidRequest:
         takes = ", ".join(parameter.name for parameter in self.parameters)
-        if (element.text or "").strip() or any((child.tail or "").strip() for child in element):
+        if (element.text or "").strip(XML_SPACE) or any((child.tail or "").strip(XML_SPACE) for child in element):
             return InvalidRequest(f"Text may not stand between the parameters of {self.name}.")
         if element.attrib:
             return InvalidRequest(f"{self.name} takes no attribute {_printable(element.attrib.keys()[0])}.")
@@ -136,7 +138,7 @@ class OperationReader:
 def _explain_value(child: Any, parameter: _Parameter) -> str | None:
     if len(child):
         return f"{parameter.name} is {parameter.type_name} and holds no elements; escape or CDATA what is in it."
-    if child.get(_NIL, "").strip() in ("true", "1"):
+    if child.get(_NIL, "").strip(XML_SPACE) in ("true", "1"):
         return (
             f"{parameter.name} is required and cannot be nil."
             if parameter.required
@@ -146,7 +148,7 @@ def _explain_value(child: Any, parameter: _Parameter) -> str | None:
         if name != _TYPE:
             return f"{parameter.name} takes no attribute {_printable(name)}."
     if parameter.whole_number:
-        text = (child.text or "").strip(_XML_SPACE)
+        text = (child.text or "").strip(XML_SPACE)
         try:
             # The wire's own digits only: int() also reads 1_0 and digits of other scripts.
             number = int(text) if text.isascii() and "_" not in text and len(text) < 40 else None

@@ -50,7 +50,7 @@ class Tools(threading.local):
             self.parser = make_parser()
 
 
-def make_parser(*, recover: bool = False) -> etree.XMLParser:
+def make_parser() -> etree.XMLParser:
     """A parser for UTF-8, whatever the declaration says, that resolves nothing."""
     return etree.XMLParser(
         encoding="utf-8",
@@ -64,5 +64,4 @@ def make_parser(*, recover: bool = False) -> etree.XMLParser:
         strip_cdata=True,
         # An xml:id is nothing to us, and need not be an NCName.
         collect_ids=False,
-        recover=recover,
     )

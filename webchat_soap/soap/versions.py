@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+XML_SPACE = " \t\r\n"
+"""White space as XML has it; Python's own has more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SoapVersion:

@@ -198,7 +198,8 @@ class News:
                     self._look(connection, only_new=True)
                 failing = False
             except Exception as error:
-                # A waiter's own timeout bounds what this costs.
+                # Who waits already is bounded by its own time; who comes now is to hear what is wrong.
+                self._send_back_new()
                 _close(connection)
                 connection = None
                 if not failing:
@@ -220,8 +221,7 @@ class News:
         try:
             rows = connection.execute(self._statements.select_states, (json.dumps(chat_ids),)).fetchall()
         except BaseException:
-            with self._lock:
-                self._new += new
+            self._new += new
             raise
         states = {chat_id: (last_sequence, status == "OPEN") for chat_id, last_sequence, status in rows}
         gone: list[_Waiter] = []
@@ -237,6 +237,13 @@ class News:
         _call(callbacks)
         self.announce(states)
 
+    def _send_back_new(self) -> None:
+        """Call back those whose chats could not be looked at: they look themselves, and find out why."""
+        with self._lock:
+            new, self._new = self._new, []
+            callbacks = self._wake(new)
+        _call(callbacks)
+
     def _end_late(self) -> None:
         """Call back those whose time is over."""
         late: list[_Waiter] = []
@@ -250,7 +257,11 @@ class News:
 
 def _call(callbacks: list[Callable[[], object]]) -> None:
     for callback in callbacks:
-        callback()
+        try:
+            callback()
+        except Exception:  # without memory, say: the others are still to be called
+            with contextlib.suppress(MemoryError):
+                _LOG.exception("somebody who waited could not be called back")
 
 
 def _is_news(state: tuple[int, bool], after_sequence: int) -> bool:

@@ -144,7 +144,6 @@ class Transaction:
         if token is not None:
             self._used[token.scope, token.token] = True
             self._tokens.append((token.scope, token.token, token.fingerprint, key, sequence))
-        self.moved[chat_id] = (sequence, True)
         return MessageReceipt(
             message_id=message.message_id,
             chat_id=chat_id,
@@ -173,6 +172,8 @@ class Transaction:
             self._cursor.executemany(self._sql.insert_file, self._files)
         if self._tokens:
             self._cursor.executemany(self._sql.insert_token, self._tokens)
+        # Only now: what is undone before must neither be announced nor noted.
+        self.moved.update((chat_id, (state.last_sequence, True)) for chat_id, state in self._changed.items())
         for gathered in (self._changed, self._messages, self._files, self._tokens):
             gathered.clear()
 

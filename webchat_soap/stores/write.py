@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -14,6 +16,8 @@ from webchat_soap.stores import refusals
 from webchat_soap.stores.transaction import Transaction
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _CALLBACKS: Final = threading.Lock()
 """Makes "is it answered, else call me back" one step; one for all, as it is held for next to nothing."""
@@ -133,7 +137,11 @@ class Patience:
                 _, write = self._watched.popleft()
                 if not write.done and write.taken.acquire(blocking=False):
                     write.error = self.no_turn()
-                    write.answer()
+                    try:
+                        write.answer()
+                    except Exception:  # without memory, say: the others are still to be answered
+                        with contextlib.suppress(MemoryError):
+                            _LOG.exception("a caller could not be called back")
             if not self._watched:
                 self._needed.clear()
                 if self._watched:  # one came in between
