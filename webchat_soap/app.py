@@ -262,8 +262,9 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 def max_long_threads(settings: Settings) -> int:
-    """How many calls of a process wait for others at most; it should have threads for these, and more for the rest."""
-    return settings.max_fetches + settings.max_waiting + MAX_CLAIMS_WAITING
+    """How many calls of a process hold a thread while they wait for others, at most. Under a server that cannot be
+    called back, the GetMessages that wait come on top."""
+    return settings.max_fetches + MAX_CLAIMS_WAITING
 
 
 def make_demo(settings: Settings) -> str | None:

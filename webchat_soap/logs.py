@@ -1,7 +1,7 @@
 """How log lines look: one for each SOAP call, as text or as JSON (WEBCHAT_LOG), with times as everywhere here.
 
 A line for a call is written by a thread of its own, together with those of other calls: written at once it cost a call
-as much as reading its XML. What is a warning or worse is written at once, with all before it.
+as much as reading its XML. All else is written at once, with what came before it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _JsonFormatter(_UtcFormatter):
 
 
 class GatheringHandler(logging.Handler):
-    """Writes lines to a stream, those below WARNING a little later and many at once.
+    """Writes lines to a stream, those of calls a little later and many at once.
 
     What is not written yet is lost when the process is killed. Another process may be forked from this one at any time.
     """
@@ -75,7 +75,9 @@ class GatheringHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append(record)
-        if record.levelno >= logging.WARNING or len(self._lines) > self.MOST_GATHERED:
+        # Also what is no line of a call: the parent logs nothing else, and a fork beside a thread is not safe.
+        is_urgent = record.levelno >= logging.WARNING or not hasattr(record, "fields")
+        if is_urgent or len(self._lines) > self.MOST_GATHERED:
             self.flush()
         elif not self._needed.is_set():
             self._needed.set()

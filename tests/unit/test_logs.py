@@ -12,6 +12,8 @@ from collections.abc import Callable
 from webchat_soap.logs import GatheringHandler
 from webchat_soap.soap.endpoint import _RequestRecord
 
+CALL = {"fields": {}}
+
 
 class Stream:
     """Remembers what was written, and by how many writes."""
@@ -47,7 +49,7 @@ def test_lines_of_many_calls_are_written_together_and_in_order() -> None:
     stream = Stream()
     logger = make_logger(stream)
     for number in range(1000):
-        logger.info("%d", number)
+        logger.info("%d", number, extra=CALL)
     wait_until(lambda: "".join(stream.writes).count("\n") == 1000)
     assert "".join(stream.writes).split() == [str(number) for number in range(1000)]
     assert len(stream.writes) < 100
@@ -56,9 +58,10 @@ def test_lines_of_many_calls_are_written_together_and_in_order() -> None:
 def test_a_warning_is_written_at_once_behind_what_came_before() -> None:
     stream = Stream()
     logger = make_logger(stream)
-    logger.info("first")
+    logger.info("first", extra=CALL)
     logger.warning("second")
-    assert "".join(stream.writes) == "first\nsecond\n"
+    logger.info("third")
+    assert "".join(stream.writes) == "first\nsecond\nthird\n"
 
 
 def test_a_stream_that_nobody_reads_harms_nobody() -> None:
@@ -79,7 +82,7 @@ set_up_logging("json")
 log = logging.getLogger("webchat_soap")
 log.info("parent")
 pid = os.fork()
-log.info("child" if pid == 0 else "both")
+log.info("call", extra={"fields": {"message": "child" if pid == 0 else "both"}})
 if pid:
     os.waitpid(pid, 0)
 """

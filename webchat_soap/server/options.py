@@ -63,8 +63,8 @@ class Limits:
     """A body comes at the least rate in each span of so long. A phone that changes cells is silent for 3 s."""
     max_held_bytes: int = 128 * 1024 * 1024
     """All bodies together that are not yet in the application; beyond it 503."""
-    max_long_threads: int = 628
-    """64 fetches, 500 waiting GetMessages, and 64 retries that wait for their first call."""
+    max_long_threads: int = 128
+    """64 fetches, and 64 retries that wait for their first call."""
     max_threads: int = 128
     """For what reads from the disk; most of the time one or two of them are enough."""
     max_in_line: int = 2000
