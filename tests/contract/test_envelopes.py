@@ -273,6 +273,17 @@ def test_a_namespace_that_is_no_uri_is_refused_and_said_so(service: Service, ns:
     assert "namespace that is no URI" in answer.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'<s:Envelope xmlns:s=""><s:Header><h xmlns="u"/></s:Header><s:Body xmlns:s="u">{LIMITS}</s:Body></s:Envelope>',
+        f'<s:Envelope xmlns:s=""><s:Body>{LIMITS}</s:Body></s:Envelope>',
+    ],
+)
+def test_a_prefix_of_no_namespace_is_refused_wherever_libxml2_goes_on(service: Service, body: str) -> None:
+    refused(send(service, SOAP11, body), SOAP11)
+
+
 @both
 def test_what_stands_behind_a_parameter_that_is_nil_is_seen(service: Service, ns: str) -> None:
     body = (

@@ -245,28 +245,32 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
-        errors = parser.error_log.filter_from_errors()
         line, column = error.position
-        if "Excessive depth" in (error.msg or ""):
-            raise InvalidRequest("The XML is nested too deeply.") from None
-        place = f" at line {line}, column {column}" if line else ""
-        if error.code == etree.ErrorTypes.ERR_UNDECLARED_ENTITY:
-            raise InvalidRequest(
-                f"The XML refers to an entity that is not declared{place}; XML itself has only five."
-            ) from None
-        if error.code == etree.ErrorTypes.WAR_NS_URI:
-            raise InvalidRequest(f"The XML declares a namespace that is no URI (RFC 3986){place}.") from None
-        if errors and all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in errors):
-            raise InvalidRequest(
-                f"The XML uses a prefix that is not declared, or declares one wrongly{place}."
-            ) from None
-        raise InvalidRequest(f"The XML is not well formed{place}.") from None
+        raise _malformed(parser, error, f" at line {line}, column {column}" if line else "") from None
     except (ValueError, LookupError):
         raise InvalidRequest("The XML cannot be read; send well-formed UTF-8.") from None
+    # libxml2 goes on after some errors of namespaces and leaves a colon in the name.
+    errors = parser.error_log.filter_from_errors()
+    if errors:
+        raise _malformed(parser, None, f" at line {errors[0].line}")
     # Only the rare document that has these bytes at all pays for the look into the tree.
     if body.count(b"<?") > (_BEGINS_WITH_DECLARATION(body) is not None) and _has_instruction(root):
         raise InvalidRequest("A processing instruction is not allowed in a SOAP message.")
     return root
+
+
+def _malformed(parser: etree.XMLParser, error: etree.XMLSyntaxError | None, place: str) -> InvalidRequest:
+    if error is not None:
+        if "Excessive depth" in (error.msg or ""):
+            return InvalidRequest("The XML is nested too deeply.")
+        if error.code == etree.ErrorTypes.ERR_UNDECLARED_ENTITY:
+            return InvalidRequest(f"The XML refers to an entity that is not declared{place}; XML itself has only five.")
+    errors = parser.error_log.filter_from_errors()
+    if errors and errors[0].type == etree.ErrorTypes.WAR_NS_URI:
+        return InvalidRequest(f"The XML declares a namespace that is no URI (RFC 3986){place}.")
+    if errors and all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in errors):
+        return InvalidRequest(f"The XML uses a prefix that is not declared, or declares one wrongly{place}.")
+    return InvalidRequest(f"The XML is not well formed{place}.")
 
 
 def _dtd() -> InvalidRequest:
