@@ -48,6 +48,7 @@ from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredF
 from webchat_soap.domain.outcome import Done, Outcome, Work
 from webchat_soap.domain.ports import ChatStore, FileStore, Intake
 from webchat_soap.domain.rooms import Place, Room, parties_of
+from webchat_soap.domain.waiting import Waiting
 
 _NO_ROOM_SECONDS = 1.0
 """How long a GetMessages that finds no place to wait is held back."""
@@ -116,16 +117,12 @@ class ChatService:
         """Read a page, waiting for news where there are none. Contract: GetMessages."""
         if request.wait_seconds == 0:
             return Work(lambda: self._read(request), is_long=False)
-        return _Waiting(self, caller, request)
-
-    def _read_or_wait(self, caller: Caller, request: ReadRequest) -> MessagePage:
-        page = self._read(request)
-        if page.messages or page.status is not ChatStatus.OPEN:
-            return page
-        place, seconds = self._place_to_wait(caller, request)
-        with nullcontext() if place is None else place:
-            self._chats.wait_for_news(request.chat_id, after_sequence=page.last_sequence, timeout_seconds=seconds)
-        return self._read(request)
+        return Waiting(
+            chats=self._chats,
+            request=request,
+            take_place=lambda: self._place_to_wait(caller, request),
+            read=lambda: self._read(request),
+        )
 
     def _place_to_wait(self, caller: Caller, request: ReadRequest) -> tuple[Place | None, float]:
         """And for how many seconds. Without a place still a second: an empty page at once would have the caller ask
@@ -347,54 +344,6 @@ class ChatService:
     def _claim(self, token: ClientToken | None, caller: Caller) -> Iterator[None]:
         with nullcontext() if token is None else self._chats.claim(token, deadline=caller.deadline):
             yield
-
-
-class _Waiting:
-    """The Outcome of a GetMessages that may wait."""
-
-    is_long = True
-
-    def __init__(self, service: ChatService, caller: Caller, request: ReadRequest) -> None:
-        self._service = service
-        self._caller = caller
-        self._request = request
-        self._place: Place | None = None
-        self._give_up: Callable[[], object] | None = None
-        self._has_waited = False
-
-    def result(self) -> MessagePage:
-        if self._has_waited:
-            return self._service._read(self._request)
-        return self._service._read_or_wait(self._caller, self._request)
-
-    def when_done(self, callback: Callable[[], object]) -> bool:
-        self._has_waited = True
-        self._place, seconds = self._service._place_to_wait(self._caller, self._request)
-
-        def have_waited() -> None:
-            self._leave()
-            callback()
-
-        try:
-            self._give_up = self._service._chats.call_back_on_news(
-                self._request.chat_id,
-                after_sequence=self._request.after_sequence,
-                timeout_seconds=seconds,
-                callback=have_waited,
-            )
-        except BaseException:
-            self._leave()
-            raise
-        return True
-
-    def give_up(self) -> None:
-        if self._give_up is not None:
-            self._give_up()
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._place is not None:
-            self._place.leave()
 
 
 def _new_id() -> str:
