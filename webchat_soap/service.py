@@ -7,7 +7,6 @@ and whatever fails after the bytes takes them away again. What a crash leaves is
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -45,6 +44,7 @@ from webchat_soap.domain.errors import (
     WebchatError,
 )
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
+from webchat_soap.domain.identifiers import random_hex
 from webchat_soap.domain.outcome import Done, Outcome, Work
 from webchat_soap.domain.ports import ChatStore, FileStore, Intake
 from webchat_soap.domain.rooms import Place, Room, parties_of
@@ -348,7 +348,7 @@ class ChatService:
 
 def _new_id() -> str:
     """A random UUID (version 4) as text, in half the time that the class takes to be made and printed."""
-    digits = secrets.token_hex(16)
+    digits = random_hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 

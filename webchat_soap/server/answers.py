@@ -166,12 +166,19 @@ def _fill(body: bytes, rest: Iterator[bytes], length: int | None) -> tuple[bytes
     return b"".join(pieces), True
 
 
+_KEYS = {
+    name: name.lower().encode()
+    for name in ("Cache-Control", "Content-Length", "Content-Type", "X-Content-Type-Options")
+}
+"""Of the headers that every answer has."""
+
+
 def _fields(headers: list[tuple[str, str]]) -> tuple[Fields, int | None]:
     length: int | None = None
     server = False
     fields: Fields = []
     for name, value in headers:
-        key = name.lower().encode("latin-1")
+        key = _KEYS.get(name) or name.lower().encode("latin-1")
         if key == b"content-length":
             length = int(value)
         elif key == b"server":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from webchat_soap.domain.chat import Caller
 from webchat_soap.domain.details import is_chat_id
 from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
+from webchat_soap.domain.identifiers import random_hex
 from webchat_soap.domain.outcome import Failed, Outcome
 from webchat_soap.soap import compression
 from webchat_soap.soap.envelope import Envelope, UnknownCharset, to_utf8
@@ -160,7 +160,7 @@ class SoapEndpoint:
         exchange = environ.get("webchat.exchange")
         caller = Caller(
             account=account,
-            request_id=secrets.token_hex(8),
+            request_id=random_hex()[:16],
             base_url=base_url,
             own_base_urls=own_base_urls,
             deadline=started + self._call_seconds,
@@ -288,7 +288,7 @@ class SoapEndpoint:
         self, environ: WSGIEnvironment, parameter: str | None, version: SoapVersion, operation: str
     ) -> None:
         given = parameter if version is SOAP12 else environ.get("HTTP_SOAPACTION")
-        if not given:
+        if not given or given == f'"{operation}"':
             return
         # SOAP::Lite writes the namespace, a # and the name; others a URI that ends with the name.
         named = re.split("[#/:]", given.strip().strip('"'))[-1]

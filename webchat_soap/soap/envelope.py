@@ -221,22 +221,28 @@ def _count_tags(body: bytes, bounds: Bounds) -> None:
         place = body.find(b"<", end)
 
 
+_VERSION_OF = {version.tag("Envelope"): version for version in VERSIONS.values()}
+
+
 def read_envelope(body: bytes, parser: etree.XMLParser, envelope: Envelope) -> None:
     """Parse, check, and fill `envelope`. `body` is UTF-8 and within its bounds (`check_bounds`).
 
     Raises InvalidRequest, VersionMismatch, MustUnderstand or DataEncodingUnknown.
     """
     root = _parse(body, parser)
+    version = _VERSION_OF.get(root.tag)
+    if version is not None:
+        envelope.version = version
+        _read_parts(root, envelope, body)
+        return
     name = etree.QName(root)
     if name.namespace not in VERSIONS:
         raise VersionMismatch("The document element is not an Envelope of SOAP 1.1 or SOAP 1.2; see the WSDL for both.")
     envelope.version = VERSIONS[name.namespace]
-    if name.localname != "Envelope":
-        if envelope.version is SOAP12:
-            # Part 1, section 5.4.6: also where the local name alone is another.
-            raise VersionMismatch("The document element must be Envelope.")
-        raise InvalidRequest("The document element must be Envelope.")
-    _read_parts(root, envelope, body)
+    if envelope.version is SOAP12:
+        # Part 1, section 5.4.6: also where the local name alone is another.
+        raise VersionMismatch("The document element must be Envelope.")
+    raise InvalidRequest("The document element must be Envelope.")
 
 
 def _parse(body: bytes, parser: etree.XMLParser) -> Any:
@@ -250,8 +256,8 @@ def _parse(body: bytes, parser: etree.XMLParser) -> Any:
     except (ValueError, LookupError):
         raise InvalidRequest("The XML cannot be read; send well-formed UTF-8.") from None
     # libxml2 goes on after some errors of namespaces and leaves a colon in the name.
-    errors = parser.error_log.filter_from_errors()
-    if errors:
+    complaints = parser.error_log
+    if len(complaints) and (errors := complaints.filter_from_errors()):
         raise _malformed(parser, None, f" at line {errors[0].line}")
     # Only the rare document that has these bytes at all pays for the look into the tree.
     if body.count(b"<?") > (_BEGINS_WITH_DECLARATION(body) is not None) and _has_instruction(root):
@@ -284,10 +290,9 @@ def _has_instruction(root: Any) -> bool:
 
 def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
     version = envelope.version
-    header_tag, body_tag = version.tag("Header"), version.tag("Body")
     parts = list(root)
-    header = parts.pop(0) if parts and parts[0].tag == header_tag else None
-    if not parts or parts[0].tag != body_tag:
+    header = parts.pop(0) if parts and parts[0].tag == version.header_tag else None
+    if not parts or parts[0].tag != version.body_tag:
         raise InvalidRequest("The Envelope must hold an optional Header and then one Body.")
     if len(parts) > 1:
         raise InvalidRequest("Nothing may stand behind the Body in the Envelope.")
@@ -316,7 +321,7 @@ def _read_parts(root: Any, envelope: Envelope, raw: bytes) -> None:
     if _has_text(body):
         raise InvalidRequest("Text may not stand in the Body beside the operation's element.")
     operation = body[0]
-    if operation.tag == version.tag("Fault"):
+    if operation.tag == version.fault_tag:
         raise InvalidRequest("A Fault is no request.")
     envelope.operation = operation
 
@@ -334,7 +339,14 @@ def _check_attributes(element: Any, version: SoapVersion) -> None:
 
 
 def _has_text(element: Any) -> bool:
-    return bool((element.text or "").strip(XML_SPACE)) or any((child.tail or "").strip(XML_SPACE) for child in element)
+    text = element.text
+    if text and text.strip(XML_SPACE):
+        return True
+    for child in element:  # no generator: this runs three times a call
+        text = child.tail
+        if text and text.strip(XML_SPACE):
+            return True
+    return False
 
 
 def _check_header(header: Any, version: SoapVersion) -> None:

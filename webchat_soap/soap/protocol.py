@@ -22,6 +22,7 @@ from webchat_soap.service import ChatService
 from webchat_soap.soap import wsdl
 from webchat_soap.soap.addressing import response_action
 from webchat_soap.soap.envelope import Bounds, Envelope, bounds_for, check_bounds, read_envelope
+from webchat_soap.soap.forms import Forms
 from webchat_soap.soap.operations import make_service
 from webchat_soap.soap.readers import OperationReader, make_reader
 from webchat_soap.soap.tools import Tools
@@ -100,6 +101,10 @@ class WebchatProtocol(ProtocolBase):
         reader = self._readers[ctx.descriptor.name]
         ctx.in_object = reader.read(ctx.in_body_doc, ctx.tools.schema, body=ctx.in_string[0])
 
+    def takes_texts(self, ctx: Any) -> bool:
+        """Whether all that was given to the operation are plain texts."""
+        return self._readers[ctx.descriptor.name].are_texts(ctx.in_object)
+
     def serialize(self, ctx: Any, message: Any) -> None:
         """The result to the response element."""
         ctx.out_document = self._writers[ctx.descriptor.name](ctx.out_object[0], ctx.udc.base_url)
@@ -138,6 +143,7 @@ class WebchatTransport(ServerBase):
         # It makes a schema here and now, before there are threads: libxml2 sets up the types of all schemas with the
         # first, unguarded. When threads did that side by side, calls were Internal or the process ended (double free).
         self.tools = Tools(self.schema)
+        self._forms = Forms()
 
     @property
     def operation_names(self) -> frozenset[str]:
@@ -155,6 +161,12 @@ class WebchatTransport(ServerBase):
         """
         body = ctx.in_string[0]
         check_bounds(body, self.bounds)
+        known = self._forms.read(body)
+        if known is not None:
+            form, ctx.in_object = known
+            ctx.descriptor = form.descriptor
+            ctx.in_document.version = form.version
+            return
         self.tools.count(len(body))
         protocol = self.app.in_protocol
         try:
@@ -162,6 +174,10 @@ class WebchatTransport(ServerBase):
             protocol.decompose_incoming_envelope(ctx)
             protocol.generate_method_contexts(ctx)
             protocol.deserialize(ctx, protocol.REQUEST)
+            if protocol.takes_texts(ctx):
+                self._forms.learn(
+                    body, version=ctx.in_document.version, descriptor=ctx.descriptor, arguments=ctx.in_object
+                )
         finally:
             # The tree is read; nothing below sees it.
             ctx.in_body_doc = ctx.in_document.operation = None
@@ -169,7 +185,8 @@ class WebchatTransport(ServerBase):
     def call(self, ctx: CallContext) -> Outcome[Any]:
         """Begin the operation. Raises whatever the use case raises at once."""
         # Not process_request: it would turn every exception into a Fault of Spyne's with the exception's own words.
-        outcome: Outcome[Any] = self.app.call_wrapper(ctx)
+        # And the service's own wrapper: the application's would only find it, and find out what the arguments are.
+        outcome: Outcome[Any] = ctx.descriptor.service_class.call_wrapper(ctx, (ctx, *ctx.in_object))
         return outcome
 
     def write(self, ctx: CallContext, result: Any) -> bytes:

@@ -6,7 +6,7 @@ caller's own element, since libxml2's messages speak of schema components.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +46,11 @@ class OperationReader:
 
     def read(self, element: Any, schema: etree.XMLSchema, *, body: bytes) -> list[Any]:
         """The arguments in the operation's order, None for what was left away. InvalidRequest."""
-        if len(element.attrib) > MAX_ATTRIBUTES or any(len(child.attrib) > MAX_ATTRIBUTES for child in element):
+        # Only a body that has these anywhere pays for looking where they stand.
+        if body.count(b"=") > MAX_ATTRIBUTES and any(len(node.attrib) > MAX_ATTRIBUTES for node in (element, *element)):
             raise InvalidRequest(f"An element has more than {MAX_ATTRIBUTES} attributes.", limit=MAX_ATTRIBUTES)
         if len(element) > MAX_CHILDREN:
             raise InvalidRequest(f"{self.name} holds more elements than it has parameters.", limit=MAX_CHILDREN)
-        # Only a body that has these words anywhere pays for looking where they stand.
         if b"nil" in body or b"chemaLocation" in body or b"encodingStyle" in body or b":type" in body:
             self._forgive(element)
         if not schema.validate(element):
@@ -68,6 +68,13 @@ class OperationReader:
             elif text or parameter.required:
                 arguments[position] = text
         return arguments
+
+    def are_texts(self, arguments: Sequence[Any]) -> bool:
+        """Whether each of these arguments that was given is a string of which the schema says no more."""
+        return all(
+            value is None or parameter.type_name == "xs:string"
+            for parameter, value in zip(self.parameters, arguments, strict=True)
+        )
 
     def _forgive(self, element: Any) -> None:
         # SOAP::Lite sends nil on a wrapper without parameters, Axis encodingStyle on everything; a schemaLocation is

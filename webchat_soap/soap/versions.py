@@ -26,11 +26,16 @@ class SoapVersion:
     false_values: frozenset[str]
     open_envelope: str = field(init=False)
     close_envelope: str = field(init=False)
+    header_tag: str = field(init=False)
+    body_tag: str = field(init=False)
+    fault_tag: str = field(init=False)
 
     def __post_init__(self) -> None:
         opening = f'<?xml version="1.0" encoding="utf-8"?>\n<soap:Envelope xmlns:soap="{self.namespace}">'
         object.__setattr__(self, "open_envelope", opening)
         object.__setattr__(self, "close_envelope", "</soap:Envelope>")
+        for name in ("Header", "Body", "Fault"):
+            object.__setattr__(self, f"{name.lower()}_tag", self.tag(name))
 
     def envelope(self, body: str, *, header_blocks: str = "") -> str:
         """A whole message around what is XML already."""

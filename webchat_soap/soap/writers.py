@@ -104,6 +104,17 @@ def _member_writer(type_name: str, name: str, model: Any) -> Callable[[Any, str,
         def write_one(value: Any, base_url: str, out: list[str]) -> None:
             out.append(f"{opening}{scalar(value)}{closing}")
 
+        if derive is None and not repeated:
+
+            def write_scalar(owner: Any, base_url: str, out: list[str]) -> None:
+                value = read(owner)
+                if value is not None:
+                    out.append(f"{opening}{scalar(value)}{closing}")
+                elif required:
+                    raise TypeError(f"{type_name}.{name} must have a value")
+
+            return write_scalar
+
     def write_member(owner: Any, base_url: str, out: list[str]) -> None:
         value = read(owner) if derive is None else derive(owner, base_url)
         if repeated:
