@@ -14,15 +14,21 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TextIO
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class _UtcFormatter(logging.Formatter):
     """Times as everywhere here: UTC with milliseconds and a Z."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  (logging's name)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        seconds, thousandths = divmod(int(record.created * 1000), 1000)
+        return f"{_second(seconds)}.{thousandths:03d}Z"
 
 
 class _TextFormatter(_UtcFormatter):

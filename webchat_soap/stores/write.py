@@ -114,6 +114,13 @@ class Patience:
                     self._thread = thread
             self._needed.set()
 
+    def forget_answered(self) -> None:
+        """After each batch: what is kept until the next look would be thousands of calls with all that belongs to them,
+        so that new ones get memory that no cache holds."""
+        with self._lock:
+            while self._watched and self._watched[0][1].done:
+                self._watched.popleft()
+
     def no_turn(self) -> Busy:
         """What is said when the writer did not get to it in time."""
         outage = self._why_no_turn()
@@ -128,13 +135,19 @@ class Patience:
         if self._thread is not None:
             self._thread.join(5)
 
+    def _late(self, now: float) -> list[Write[Any]]:
+        late: list[Write[Any]] = []
+        with self._lock:
+            while self._watched and (self._watched[0][1].done or self._watched[0][0] <= now):
+                late.append(self._watched.popleft()[1])
+        return late
+
     def _look(self) -> None:
         while not self._closed.is_set():
             self._needed.wait()
             self._closed.wait(self.LOOK_SECONDS)
             now = time.monotonic()
-            while self._watched and (self._watched[0][1].done or self._watched[0][0] <= now):
-                _, write = self._watched.popleft()
+            for write in self._late(now):
                 if not write.done and write.taken.acquire(blocking=False):
                     write.error = self.no_turn()
                     try:

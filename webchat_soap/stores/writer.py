@@ -154,6 +154,7 @@ class GroupWriter:
                     request.answer()
                 except Exception:  # a callback without memory, say: the others are still to be answered
                     _LOG.exception("a caller could not be called back")
+            self._patience.forget_answered()
             try:
                 self._announce(moved)
             except Exception:  # what is stored is answered; who waits for it has a timeout
