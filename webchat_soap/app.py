@@ -15,6 +15,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
+from webchat_soap.app_agents import agent_commands, make_agent_pages
 from webchat_soap.app_data import (
     AuditProgress,
     check_database,
@@ -46,6 +47,7 @@ from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
 from webchat_soap.web import answers
+from webchat_soap.web.agent_pages import AgentPages
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
@@ -54,6 +56,7 @@ __all__ = [
     "Application",
     "AuditProgress",
     "WebchatError",
+    "agent_commands",
     "check_database",
     "check_everything",
     "check_files",
@@ -131,6 +134,7 @@ class Application:
         files: SweepableFileStore,
         endpoint: SoapEndpoint,
         transport: WebchatTransport,
+        agent_pages: AgentPages,
     ) -> None:
         self._settings = settings
         self._chats = chats
@@ -147,6 +151,7 @@ class Application:
             find_picture=self._find_demo_picture,
         )
         self._bound_base_urls = _bound_base_urls(settings)
+        self._agent_pages = agent_pages
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -179,7 +184,7 @@ class Application:
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
         if path == "/agent" or path.startswith("/agent/"):
-            return answers.not_in_this_version("The agent console")(environ, start_response)
+            return self._agent_pages.respond(environ)(environ, start_response)
         return answers.not_found()(environ, start_response)
 
     def only_computes(self, environ: WSGIEnvironment) -> bool:
@@ -258,7 +263,14 @@ def create_app(settings: Settings | None = None) -> Application:
         call_seconds=max(CALL_SECONDS, settings.fetch_total_seconds + CALL_MARGIN_SECONDS),
         soap12_sender_status=settings.soap12_sender_status,
     )
-    return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
+    return Application(
+        settings=settings,
+        chats=chats,
+        files=files,
+        endpoint=endpoint,
+        transport=transport,
+        agent_pages=make_agent_pages(settings, chats.agents),
+    )
 
 
 def max_long_threads(settings: Settings) -> int:
