@@ -15,7 +15,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
-from webchat_soap.app_agents import agent_commands, make_agent_pages
+from webchat_soap.app_agents import (
+    AgentCommands,
+    agent_commands,
+    generate_password,
+    make_agent_pages,
+    prepare_trial,
+)
 from webchat_soap.app_data import (
     AuditProgress,
     check_database,
@@ -25,6 +31,7 @@ from webchat_soap.app_data import (
     operators_reason,
     sweep,
 )
+from webchat_soap.domain.agents import check_agent_name, check_new_password
 from webchat_soap.domain.chat import ChatQuota, ChatStatus, Sender
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
@@ -53,18 +60,23 @@ from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
+    "AgentCommands",
     "Application",
     "AuditProgress",
     "WebchatError",
     "agent_commands",
+    "check_agent_name",
     "check_database",
     "check_everything",
     "check_files",
+    "check_new_password",
     "create_app",
     "demo_has_ended",
+    "generate_password",
     "make_demo",
     "max_long_threads",
     "operators_reason",
+    "prepare_trial",
     "set_up_logging",
     "sweep",
     "wsdl_document",

@@ -37,10 +37,6 @@ class AgentCommands:
         self._idle = idle
         self._passwords = Passwords()
 
-    def check_new(self, name: str) -> str:
-        """The name as it would be kept; raises where `add` would, whatever the password."""
-        return check_agent_name(name)
-
     def add(self, name: str, password: str) -> str:
         """Make the agent; its name as it is kept."""
         name = check_agent_name(name)
@@ -88,24 +84,20 @@ def agent_commands(settings: Settings, *, makes_database: bool) -> Iterator[Agen
         yield AgentCommands(database.agents, idle=timedelta(minutes=settings.agent_idle_minutes))
 
 
-def offer_trial(settings: Settings) -> str | None:
-    """Let somebody on this machine try the console once: the link for that. None, and earlier offers are taken back,
-    when there is an agent or the service can be reached from elsewhere. Raises as `app_data.sweep`."""
+def prepare_trial(settings: Settings, *, offer: bool) -> str | None:
+    """At a start: the link by which somebody on this machine can try the console, once, where it is to be offered.
+
+    None when there is an agent, or when the service can be reached from elsewhere. What an earlier start offered ends
+    in any case. Raises as `app_data.sweep`.
+    """
     database, _ = open_stores(settings)
     with closing(database):
         key = new_token()
         until = utc_now() + timedelta(minutes=TRIAL_MINUTES)
-        if _is_trial_possible(settings) and database.agents.offer_trial(token_id(key), until=until):
+        if offer and _is_trial_possible(settings) and database.agents.offer_trial(token_id(key), until=until):
             return f"{settings.bind.url}/agent/try?key={key}"
         database.agents.end_trial()
         return None
-
-
-def end_trial(settings: Settings) -> None:
-    """Take back what `offer_trial` offered at an earlier start. Raises as `app_data.sweep`."""
-    database, _ = open_stores(settings)
-    with closing(database):
-        database.agents.end_trial()
 
 
 def _is_trial_possible(settings: Settings) -> bool:
