@@ -147,8 +147,11 @@ class SqliteAgentStore:
             longest = 0.0
             for turnstile in counted:
                 step = _step(turnstile)
-                most = now + turnstile.pace.at_once * step  # beyond it the clock was set back
-                even_at = min(_even_at(transaction, turnstile) or now, most)
+                most = now + turnstile.pace.at_once * step
+                even_at = _even_at(transaction, turnstile) or now
+                if even_at > most:  # the clock was set back; kept as it is, it would refuse until that time is back
+                    even_at = most
+                    transaction.run(_UPDATE_PACE, turnstile.key, even_at)
                 longest = max(longest, even_at + step - most)
                 passed.append((turnstile.key, even_at + step))
             if longest > 0:
