@@ -38,6 +38,7 @@ _TYPES: Final = {
 }
 """By what a name ends with; nothing else is served."""
 
+_MAX_NAME: Final = 200
 _is_name = re.compile(r"(?:[A-Za-z0-9_-]+/){0,4}[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.([a-z0-9]+)", re.ASCII).fullmatch
 """No part begins with a dot, so none leads elsewhere."""
 
@@ -85,7 +86,7 @@ def respond_static(environ: WSGIEnvironment, name: str) -> Response:
 
 
 def _find(name: str) -> _File | None:
-    named = _is_name(name)
+    named = _is_name(name) if len(name) <= _MAX_NAME else None
     if named is None or named[1] not in _TYPES:
         return None
     path = Path(str(files("webchat_soap.web"))) / "static" / "agent" / name
