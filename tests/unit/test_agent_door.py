@@ -214,6 +214,7 @@ def test_what_comes_from_our_own_pages_is_taken(house: House, headers: dict[str,
     assert house.browser.post("/agent/api/x", headers={**headers, "X-CSRF-Token": csrf}).status_code == 404
     assert house.browser.post("/agent/sign-out", data={"csrf": csrf}, headers=headers).status_code == 303
     assert not house.is_signed_in()
+    assert "You are signed out." in house.browser.get("/agent/sign-in?out").text
 
 
 def test_behind_a_proxy_the_origin_is_that_of_the_public_url(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class AgentPages:
             return self._take_password(environ)
         if method not in ("GET", "HEAD"):
             return method_not_allowed(("GET", "HEAD", "POST"))
-        asked = parse_qs(environ.get("QUERY_STRING", ""))
+        asked = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         goal = self._door.own_path(asked.get("next", [""])[0])
         try:
             if self._door.find(environ) is not None:
