@@ -240,7 +240,7 @@ def test_texts_are_answered_while_many_sign_in(service: Running, name: str) -> N
             )
             took.append(time.monotonic() - began)
             assert answer.status_code == 200
-    assert sum(guess.result() for guess in guesses) > 50
+    assert all(guess.result() for guess in guesses), "each of them was answered meanwhile"
     assert sorted(took)[len(took) // 2] < 0.5
 
 
