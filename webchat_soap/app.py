@@ -15,6 +15,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
+from webchat_soap.app_agents import (
+    AgentCommands,
+    agent_commands,
+    generate_password,
+    make_agent_pages,
+    prepare_trial,
+)
 from webchat_soap.app_data import (
     AuditProgress,
     check_database,
@@ -24,6 +31,7 @@ from webchat_soap.app_data import (
     operators_reason,
     sweep,
 )
+from webchat_soap.domain.agents import check_agent_name, check_new_password
 from webchat_soap.domain.chat import ChatQuota, ChatStatus, Sender
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
@@ -46,22 +54,29 @@ from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
 from webchat_soap.web import answers
+from webchat_soap.web.agent_pages import AgentPages
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
+    "AgentCommands",
     "Application",
     "AuditProgress",
     "WebchatError",
+    "agent_commands",
+    "check_agent_name",
     "check_database",
     "check_everything",
     "check_files",
+    "check_new_password",
     "create_app",
     "demo_has_ended",
+    "generate_password",
     "make_demo",
     "max_long_threads",
     "operators_reason",
+    "prepare_trial",
     "set_up_logging",
     "sweep",
     "wsdl_document",
@@ -131,6 +146,7 @@ class Application:
         files: SweepableFileStore,
         endpoint: SoapEndpoint,
         transport: WebchatTransport,
+        agent_pages: AgentPages,
     ) -> None:
         self._settings = settings
         self._chats = chats
@@ -147,6 +163,7 @@ class Application:
             find_picture=self._find_demo_picture,
         )
         self._bound_base_urls = _bound_base_urls(settings)
+        self._agent_pages = agent_pages
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -179,7 +196,7 @@ class Application:
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
         if path == "/agent" or path.startswith("/agent/"):
-            return answers.not_in_this_version("The agent console")(environ, start_response)
+            return self._agent_pages.respond(environ)(environ, start_response)
         return answers.not_found()(environ, start_response)
 
     def only_computes(self, environ: WSGIEnvironment) -> bool:
@@ -258,7 +275,14 @@ def create_app(settings: Settings | None = None) -> Application:
         call_seconds=max(CALL_SECONDS, settings.fetch_total_seconds + CALL_MARGIN_SECONDS),
         soap12_sender_status=settings.soap12_sender_status,
     )
-    return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
+    return Application(
+        settings=settings,
+        chats=chats,
+        files=files,
+        endpoint=endpoint,
+        transport=transport,
+        agent_pages=make_agent_pages(settings, chats.agents),
+    )
 
 
 def max_long_threads(settings: Settings) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeChatStore
+from tests.older_database import make_older
 from tests.unit.test_chat_store import (
     QUOTA,
     SOON,
@@ -614,11 +615,7 @@ def test_a_database_of_the_first_version_gets_its_id_once_and_keeps_its_messages
     store = opener()
     send(store)
     store.close()
-    connection = sqlite3.connect(tmp_path / "chats.db")
-    connection.executescript(
-        "DROP TABLE identity; DROP TABLE swept_days; DROP INDEX removed_files; UPDATE schema_version SET version = 1;"
-    )
-    connection.close()
+    make_older(tmp_path / "chats.db", version=1)
     again = opener()
     made = again.store_id()
     assert made

@@ -30,6 +30,7 @@ from webchat_soap.domain.file import StoredFile
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.stores import refusals
 from webchat_soap.stores.acknowledged import Acknowledged
+from webchat_soap.stores.agents import SqliteAgentStore
 from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
@@ -90,6 +91,8 @@ class SqliteChatStore:
         )
         self._stopping = threading.Event()
         self._closed = False
+        self.agents = SqliteAgentStore(begin=self._writer.begin, read=self._read)
+        """The agents in the same database."""
 
     # -- writing: in the writer's transaction
 
