@@ -7,14 +7,17 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 from webchat_soap.domain.audit import AuditProgress, Finding, audit
+from webchat_soap.domain.console import ConsoleStore
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.sweep import SweepableChatStore, SweepableFileStore, SweepReport, refuse_foreign_files
 from webchat_soap.domain.sweep import sweep as sweep_stores
 from webchat_soap.files.local import LocalFileStore
 from webchat_soap.files.spool import sweep_spool
 from webchat_soap.files.store import open_file_store
+from webchat_soap.files.uploads import sweep_uploads
 from webchat_soap.settings import Settings
 from webchat_soap.stores import SqliteInspection, open_chat_store, open_inspection
 from webchat_soap.stores import operators_reason as database_reason
@@ -29,13 +32,20 @@ __all__ = [
     "sweep",
 ]
 
+UPLOADS = "uploads"
+"""The folder of agents' files on their way, in the data folder."""
+
 SWEEP_SECONDS = 1.0
 """Of a start that should answer within two; 300,000 files are looked at in one."""
 
 log = logging.getLogger(__name__)
 
 
-def open_stores(settings: Settings) -> tuple[SweepableChatStore, SweepableFileStore]:
+class Chats(SweepableChatStore, ConsoleStore, Protocol):
+    """A chat store with all that the application asks of one."""
+
+
+def open_stores(settings: Settings) -> tuple[Chats, SweepableFileStore]:
     """The stores of the settings, in a data folder that is made where it is missing."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chats = open_chat_store(settings.database_url, lock_folder=_lock_folder(settings))
@@ -50,6 +60,7 @@ def sweep(settings: Settings) -> SweepReport:
     or ValueError with a sentence (`operators_reason` has a better one for a WebchatError).
     """
     sweep_spool(settings.data_dir / "spool")
+    sweep_uploads(settings.data_dir / UPLOADS)
     chats, files = open_stores(settings)
     places = _places(settings)
     with closing(chats):

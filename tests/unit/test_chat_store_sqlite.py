@@ -626,11 +626,7 @@ def make_old_database(path: Path, version: int) -> None:
     connection.executemany(
         "INSERT INTO messages (chat_key, sequence, message_id, sender, sent_at, text, file_count) "
         "VALUES (?, ?, 'm', ?, 5, 'test message', 0)",
-        [
-            (key, number + 1, sender)
-            for key in (1, 2)
-            for number, sender in enumerate(("CUSTOMER",) * 2 + ("AGENT", "CUSTOMER"))
-        ],
+        [(key, number + 1, sender) for key in (1, 2) for number, sender in enumerate(senders)],
     )
     connection.commit()
     connection.close()

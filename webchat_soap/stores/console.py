@@ -18,7 +18,7 @@ from webchat_soap.domain.chat import Sender
 from webchat_soap.domain.console import ChatList, ChatSummary, LastMessage, OpenCounts
 from webchat_soap.domain.errors import InvalidRequest
 from webchat_soap.domain.file import FileType
-from webchat_soap.domain.searching import DOT_ABOVE, Words
+from webchat_soap.domain.searching import Words
 from webchat_soap.stores.rows import Row, to_chat, to_moment
 
 _WALK_AT_ONCE: Final = {False: 50_000, True: 2_000}
@@ -54,16 +54,16 @@ _ENDED = """
     WHERE status = 'ENDED' AND (ended_at, chat_key) < (:second, :key)
     ORDER BY ended_at DESC, chat_key DESC LIMIT :limit
 """
-_WITHOUT_DOT = f"replace({{}}, '{DOT_ABOVE}', '')"
+# 775 is searching.DOT_ABOVE.
 _LIST = "SELECT json_group_array(json_array(first, second, chat_key)) FROM ({chats})"
-_WALK = f"""
+_WALK = """
     SELECT json_group_array(json_array(first, second, chat_key,
-        chat_id GLOB :glob OR ifnull({_WITHOUT_DOT.format("customer_name")} GLOB :glob, 0)))
-    FROM ({{chats}})
+        chat_id GLOB :glob OR ifnull(replace(customer_name, char(775), '') GLOB :glob, 0)))
+    FROM ({chats})
 """
-_TEXTS = f"""
+_TEXTS = """
     SELECT k.key, (SELECT m.sequence FROM messages AS m
-                   WHERE m.chat_key = k.value AND {_WITHOUT_DOT.format("m.text")} GLOB ?
+                   WHERE m.chat_key = k.value AND replace(m.text, char(775), '') GLOB ?
                    ORDER BY m.sequence DESC LIMIT 1) AS hit
     FROM json_each(?) AS k WHERE hit IS NOT NULL
 """
@@ -242,7 +242,8 @@ def _summaries(
     cursor: sqlite3.Cursor, key: str, values: list[str] | list[int], matches: Mapping[int, str]
 ) -> Iterator[tuple[int, ChatSummary]]:
     for row in cursor.execute(_SUMMARIES.format(key=key), (json.dumps(values),)).fetchall():
-        chat_key, last_sent_at, unread, read_sequence = row[0], *row[9:12]
+        chat_key = row[0]
+        last_sent_at, unread, read_sequence = row[9:12]
         chat = to_chat(row[1:9])
         yield (
             chat_key,

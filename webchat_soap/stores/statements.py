@@ -81,8 +81,8 @@ class Statements:
             .where(is_the_chat, is_open)
             .values(status=literal_column("'ENDED'"), ended_at=not_before_the_last, ended_by=bindparam("by")),
         )
-        # Lists in JSON: chat_key, last_sequence, last_sent_at, file_count, file_bytes, unread_count, and the name of the
-        # agent who has answered, or null.
+        # Lists in JSON: chat_key, last_sequence, last_sent_at, file_count, file_bytes, unread_count, and who of the
+        # agents has answered, or null.
         counters = func.json_each(bindparam("counters")).table_valued("value", name="counters")
         counter = [func.json_extract(counters.c.value, literal_column(f"'$[{place}]'")) for place in range(7)]
         self.update_counters = compiled(
