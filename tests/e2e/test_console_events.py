@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
@@ -24,7 +23,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def threads_of(desk: Desk) -> int:
-    return sum(len(os.listdir(f"/proc/{pid}/task")) for pid in desk.service.workers())
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in desk.service.workers())
 
 
 def resident_of(desk: Desk) -> int:
