@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -10,16 +9,8 @@ from pathlib import Path
 from werkzeug.wrappers import Response
 
 from webchat_soap.app import Application, create_app
+from webchat_soap.domain.agents import AgentSession
 from webchat_soap.settings import load_settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class FakeSession:
-    session_id: str
-    agent_id: str
-    agent_name: str
-    csrf_token: str = "token"
-    expires_at: datetime = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 
 class FakeGate:
@@ -30,15 +21,21 @@ class FakeGate:
     def __init__(self, signed_out: Path) -> None:
         self.signed_out = signed_out
 
-    def enter(self, environ, *, is_activity: bool = True) -> FakeSession | Response:
+    def enter(self, environ, *, is_activity: bool = True) -> AgentSession | Response:
         cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get("webchat_agent")
         if cookie is None or not self._is_signed_in(cookie.value):
             return Response('{"error":{"code":"Unauthorized"}}', 401, content_type="application/json")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") and environ.get("HTTP_X_CSRF_TOKEN") != "token":
             return Response('{"error":{"code":"CsrfRefused"}}', 403, content_type="application/json")
-        return FakeSession(session_id=f"s-{cookie.value}", agent_id=f"a-{cookie.value}", agent_name=cookie.value)
+        return AgentSession(
+            session_id=f"s-{cookie.value}",
+            agent_id=f"a-{cookie.value}",
+            agent_name=cookie.value,
+            csrf_token="token",
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+        )
 
-    def is_current(self, session: FakeSession) -> bool:
+    def is_current(self, session: AgentSession) -> bool:
         return self._is_signed_in(session.agent_name)
 
     def _is_signed_in(self, name: str) -> bool:

@@ -15,6 +15,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Response
 
+from webchat_soap.app_agents import (
+    AgentCommands,
+    agent_commands,
+    generate_password,
+    make_agent_pages,
+    prepare_trial,
+)
 from webchat_soap.app_console import make_console
 from webchat_soap.app_data import (
     AuditProgress,
@@ -25,6 +32,7 @@ from webchat_soap.app_data import (
     operators_reason,
     sweep,
 )
+from webchat_soap.domain.agents import check_agent_name, check_new_password
 from webchat_soap.domain.chat import ChatQuota, ChatStatus, Sender
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.file import FileType
@@ -47,23 +55,30 @@ from webchat_soap.soap.endpoint import SoapEndpoint
 from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
 from webchat_soap.web import answers
-from webchat_soap.web.console import Console, Gate
+from webchat_soap.web.agent_pages import AgentPages
+from webchat_soap.web.console import API_PATH, Console, Gate
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
+    "AgentCommands",
     "Application",
     "AuditProgress",
     "WebchatError",
+    "agent_commands",
+    "check_agent_name",
     "check_database",
     "check_everything",
     "check_files",
+    "check_new_password",
     "create_app",
     "demo_has_ended",
+    "generate_password",
     "make_demo",
     "max_long_threads",
     "operators_reason",
+    "prepare_trial",
     "set_up_logging",
     "sweep",
     "wsdl_document",
@@ -133,7 +148,8 @@ class Application:
         files: SweepableFileStore,
         endpoint: SoapEndpoint,
         transport: WebchatTransport,
-        console: Console | None = None,
+        agent_pages: AgentPages,
+        console: Console,
     ) -> None:
         self._settings = settings
         self._console = console
@@ -151,6 +167,7 @@ class Application:
             find_picture=self._find_demo_picture,
         )
         self._bound_base_urls = _bound_base_urls(settings)
+        self._agent_pages = agent_pages
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -163,7 +180,7 @@ class Application:
         if path.startswith(PUBLIC_PATH):
             name = path[len(PUBLIC_PATH) :]
             return self._public_files.respond(environ, name)(environ, start_response)
-        if self._console is not None and (path == "/agent" or path.startswith("/agent/")):
+        if path == "/agent/" or path.startswith(API_PATH):
             return self._console.respond(environ, start_response)
         asked_url = _asked_url(environ)
         base_url = self._settings.public_url or asked_url
@@ -185,7 +202,7 @@ class Application:
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
         if path == "/agent" or path.startswith("/agent/"):
-            return answers.not_in_this_version("The agent console")(environ, start_response)
+            return self._agent_pages.respond(environ)(environ, start_response)
         return answers.not_found()(environ, start_response)
 
     def only_computes(self, environ: WSGIEnvironment) -> bool:
@@ -201,8 +218,7 @@ class Application:
 
     def wake_all(self) -> None:
         """Let every waiting call answer now: the process is about to stop."""
-        if self._console is not None:
-            self._console.stop()
+        self._console.stop()
         self._chats.wake_all()
 
     def close(self) -> None:
@@ -267,20 +283,18 @@ def create_app(settings: Settings | None = None, *, gate: Gate | None = None) ->
         call_seconds=max(CALL_SECONDS, settings.fetch_total_seconds + CALL_MARGIN_SECONDS),
         soap12_sender_status=settings.soap12_sender_status,
     )
-    console = None
-    if gate is not None:
-        console = make_console(
-            settings,
-            gate=gate,
-            service=service,
-            chats=chats,
-            files=files,
-            version=VERSION,
-            idle_minutes=60,
-            static_url=lambda name: f"static/{name}",
-        )
+    agent_pages = make_agent_pages(settings, chats.agents)
+    console = make_console(
+        settings, gate=gate or agent_pages.door, service=service, chats=chats, files=files, version=VERSION
+    )
     return Application(
-        settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport, console=console
+        settings=settings,
+        chats=chats,
+        files=files,
+        endpoint=endpoint,
+        transport=transport,
+        agent_pages=agent_pages,
+        console=console,
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+from webchat_soap.domain.agent_ports import AgentStore
 from webchat_soap.domain.audit import AuditProgress, Finding, audit
 from webchat_soap.domain.console import ConsoleStore
 from webchat_soap.domain.errors import WebchatError
@@ -27,6 +28,7 @@ __all__ = [
     "check_database",
     "check_everything",
     "check_files",
+    "check_same_database",
     "open_stores",
     "operators_reason",
     "sweep",
@@ -41,11 +43,15 @@ SWEEP_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class Chats(SweepableChatStore, ConsoleStore, Protocol):
-    """A chat store with all that the application asks of one."""
+class Database(SweepableChatStore, ConsoleStore, Protocol):
+    """Everything that is kept in the database."""
+
+    @property
+    def agents(self) -> AgentStore:
+        """Closed together with the chats."""
 
 
-def open_stores(settings: Settings) -> tuple[Chats, SweepableFileStore]:
+def open_stores(settings: Settings) -> tuple[Database, SweepableFileStore]:
     """The stores of the settings, in a data folder that is made where it is missing."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     chats = open_chat_store(settings.database_url, lock_folder=_lock_folder(settings))
@@ -88,6 +94,13 @@ def check_database(settings: Settings) -> str:
         chats.check_nothing_lost()
         chats.check_writable()
         return f"{settings.database_url} answers."
+
+
+def check_same_database(settings: Settings) -> bool:
+    """Whether there is a database; raises as `sweep` where the files in the folder are of another. Makes nothing."""
+    with closing(_inspection(settings)) as chats:
+        refuse_foreign_files(chats=chats, files=_files(settings), **_places(settings))
+        return chats.is_made()
 
 
 def check_files(settings: Settings) -> None:

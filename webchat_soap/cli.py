@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from webchat_soap.cli_agent import add_agent_commands, run_agent_command
 from webchat_soap.cli_check import Failure, check_deep, check_start, failures_told
 from webchat_soap.settings import EffectiveSetting, Settings, SettingsError, explain_settings, settings_table
 from webchat_soap.settings_addresses import BaseUrl
@@ -24,7 +25,6 @@ DEMO_CHAT_ID = "demo"
 
 _LATER = {
     "account": "accounts of integrations (add, list, remove)",
-    "agent": "agents who answer in the console (add, list, remove)",
     "chats": "chats as the operator sees them (list, export, delete)",
 }
 
@@ -55,15 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def ready_message(settings: Settings, *, demo: bool) -> str:
+def ready_message(settings: Settings, *, demo: bool, trial: str | None = None) -> str:
     """What `serve` prints once it answers: the addresses, and two calls that work as pasted; `demo` when there is the
-    chat demo to read."""
+    chat demo to read, `trial` the link to try the agents' console."""
     base_url = settings.bind.url
     lines = [
         f"webchat-soap is ready on {base_url} (Ctrl-C stops it)",
         "",
         f"  WSDL         {base_url}/webchat?wsdl",
         f"  for people   {base_url}/webchat",
+        f"  for agents   {base_url}/agent/",
         f"  data folder  {settings.data_dir}",
     ]
     if settings.public_url is not None:
@@ -71,6 +72,17 @@ def ready_message(settings: Settings, *, demo: bool) -> str:
     lines += ["", "Open a chat and send a text with zeep:", "", *zeep_call(base_url), ""]
     other = f"or read the chat {DEMO_CHAT_ID} with curl:" if demo else "or open one with curl:"
     lines += [other, "", curl_call(base_url, demo=demo), ""]
+    if trial is not None:
+        lines += [
+            "Try the agents' console. For trying only: the link works once, within 15 minutes, on this machine:",
+            "",
+            f"  {trial}",
+            "",
+            "A real agent is made with this, which ends the trial:",
+            "",
+            f"  {_script()} agent add NAME",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -105,8 +117,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     # Here, before the fork, so that the parent's lines look like the workers'.
     app.set_up_logging(settings.log)
+    trial: str | None = None
 
     def before_workers() -> None:
+        nonlocal trial
         report = app.sweep(settings)
         if report.set_aside:
             print(
@@ -122,6 +136,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             except app.WebchatError as error:
                 reason = app.operators_reason(error, settings)
                 print(f"Warning: the chat {DEMO_CHAT_ID} could not be made: {reason}", file=sys.stderr)
+        try:
+            trial = app.prepare_trial(settings, offer=arguments.demo)
+        except app.WebchatError as error:
+            print(f"Warning: no trial of the console: {app.operators_reason(error, settings)}", file=sys.stderr)
 
     options = server.ServeOptions(
         host=settings.bind.host,
@@ -134,7 +152,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         request_seconds=settings.request_seconds,
         shutdown_seconds=settings.shutdown_seconds,
         limits=server.Limits(max_long_threads=app.max_long_threads(settings)),
-        ready_message=ready_message(settings, demo=arguments.demo),
+        ready_message=lambda: ready_message(settings, demo=arguments.demo, trial=trial),
         before_workers=before_workers,
     )
     with failures_told(settings):
@@ -185,6 +203,11 @@ def _check(arguments: argparse.Namespace) -> int:
     return check_deep(settings) if arguments.deep else check_start(settings, effective)
 
 
+def _agent(arguments: argparse.Namespace) -> int:
+    settings, _ = _settings(arguments)
+    return run_agent_command(arguments, settings)
+
+
 def _not_yet(arguments: argparse.Namespace) -> int:
     raise Failure(f"`{arguments.name}` is {NOT_YET}.")
 
@@ -202,6 +225,15 @@ def _python() -> str:
         return sys.executable
 
 
+def _script() -> str:
+    """This command as one would type it here."""
+    script = Path(sys.argv[0])
+    try:
+        return shlex.quote(str(script.absolute().relative_to(Path.cwd())))
+    except ValueError:
+        return "webchat-soap"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _described(
         argparse.ArgumentParser,
@@ -213,9 +245,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"webchat-soap {version}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
+    def add(
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        text: str,
+        example: str,
+        among: argparse._SubParsersAction[argparse.ArgumentParser] = commands,
+    ) -> argparse.ArgumentParser:
         short = text.partition(". ")[0].removesuffix(".")
-        command = _described(commands.add_parser, name, help=short, description=text, epilog=f"example:\n  {example}")
+        command = _described(among.add_parser, name, help=short, description=text, epilog=f"example:\n  {example}")
         command.set_defaults(command=run, name=name, parser=command)
         return command
 
@@ -250,6 +288,21 @@ def _parser() -> argparse.ArgumentParser:
         "webchat-soap demo --data-dir ./webchat-data",
     )
     _add_settings(demo)
+    agent = add(
+        "agent",
+        _agent,
+        "Say who may sign in to the agents' console. Works while the service runs: what is changed holds at once.",
+        "webchat-soap agent add Ayşe --generate",
+    )
+    of_agent = agent.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add_for_agents(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        command = add(name, _agent, text, example, of_agent)
+        _add_config(command)
+        _add_settings_of(command, "data_dir", "database_url")
+        return command
+
+    add_agent_commands(add_for_agents)
     for name, what in _LATER.items():
         later = add(name, _not_yet, f"Manage {what}: {NOT_YET}.", f"webchat-soap {name} list")
         later.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -295,8 +348,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """A flag for every row of the table."""
     _add_config(parser)
+    _add_settings_of(parser, *(row.key for row in settings_table()))
+
+
+def _add_settings_of(parser: argparse.ArgumentParser, *keys: str) -> None:
     group = parser.add_argument_group("settings")
-    for row in settings_table():
+    for row in (row for row in settings_table() if row.key in keys):
         default = f"default {row.default}; " if row.default else ""
         text = _escaped(f"{row.sentence} Allowed: {row.kind.allowed}. ({default}{row.variable})")
         if row.is_switch:

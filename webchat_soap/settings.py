@@ -33,6 +33,7 @@ from webchat_soap.settings_values import (
     Ports,
     Seconds,
     Size,
+    Span,
     hide_credentials,
 )
 
@@ -180,6 +181,15 @@ class Settings:
     )
     max_waiting: int = _setting(
         "MAX_WAITING", Count(0, 5000, "calls"), "500", "GetMessages that wait at once, in each worker."
+    )
+    agent_idle_minutes: float = _setting(
+        "AGENT_IDLE_MINUTES",
+        Span(0.01, 10_080, "minutes"),
+        "60",
+        "An agent who has done nothing in the console for so long must sign in again.",
+    )
+    agent_session_hours: float = _setting(
+        "AGENT_SESSION_HOURS", Span(0.001, 8760, "hours"), "12", "So long after signing in at the latest, in any case."
     )
 
     def __post_init__(self) -> None:

@@ -131,12 +131,12 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """Seconds as a decimal number."""
+class Span:
+    """A time as a decimal number of its unit."""
 
     minimum: float
     maximum: float
-    unit: str = "seconds"
+    unit: str
 
     @property
     def allowed(self) -> str:
@@ -144,11 +144,18 @@ class Seconds:
 
     def parse(self, text: str) -> float:
         if _DECIMAL.fullmatch(text) is None:
-            raise ValueError("is not a number of seconds")
+            raise ValueError(f"is not a number of {self.unit}")
         return _within(float(text), self.minimum, self.maximum)
 
     def show(self, value: float) -> str:
         return f"{value:.10g}"
+
+
+@dataclass(frozen=True)
+class Seconds(Span):
+    """Seconds as a decimal number."""
+
+    unit: str = "seconds"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.older_database import make_older
 from webchat_soap.cli import main
 from webchat_soap.server import hold_data_folder
 
@@ -35,7 +36,7 @@ def test_check_shows_every_setting_with_value_and_source(
     monkeypatch.setenv("WEBCHAT_MAX_TEXT", "20")
     assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if "WEBCHAT_" in line}
-    assert len(rows) == 29
+    assert len(rows) == 31
     assert rows["WEBCHAT_LOG"] == ["json", "file"]
     assert rows["WEBCHAT_MAX_TEXT"] == ["20", "environment"]
     assert rows["WEBCHAT_BIND"] == [f"127.0.0.1:{free_port}", "flag"]
@@ -82,11 +83,7 @@ def test_check_tells_an_older_database_and_leaves_it_at_its_version(
     tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["demo"]) == 0
-    with sqlite3.connect("webchat-data/webchat.db") as connection:
-        connection.executescript(
-            "DROP TABLE swept_days; DROP INDEX removed_files; UPDATE schema_version SET version = 2"
-        )
-    connection.close()
+    make_older(tmp_path / "webchat-data" / "webchat.db", version=2)
     before = everything_in(tmp_path)
     assert main(["check", "--bind", f"127.0.0.1:{free_port}"]) == 0
     assert "is of an older version; serve brings it up to date" in capsys.readouterr().out

@@ -34,14 +34,14 @@ ROOMS = {
     "files": room("domain", libraries="requests urllib3 certifi idna magic"),
     "soap": room("domain", "service", libraries="spyne lxml werkzeug"),
     "web": room("domain", "service", libraries="werkzeug jinja2 markupsafe"),
-    "access": room("domain"),
+    "access": room("domain", libraries="argon2"),
     "server": room("app", "settings", libraries="granian"),
     "cli": room("app", "settings", "server"),
     "__init__": room(),
     "app": Room(rooms=None, libraries=frozenset({"werkzeug"})),
 }
 """A room is a folder or a file of the package; `settings` is settings.py and the two files of its values, `app`
-app.py and app_data.py, `service` service.py and service_agents.py, `cli` cli.py and cli_check.py."""
+app.py and those that begin with app_, `service` and `cli` the same."""
 
 # Calls that do something wherever they stand; what only makes a value (re.compile, frozenset, Path) is fine at import.
 DOING = {

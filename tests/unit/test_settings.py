@@ -61,17 +61,22 @@ def test_without_anything_given_the_defaults_of_the_contract_hold(tmp_path: Path
         request_seconds=15.0,
         open=False,
         fetch_ports=(80, 443, 8080, 8443),
+        max_fetches=64,
+        max_waiting=500,
+        agent_idle_minutes=60.0,
+        agent_session_hours=12.0,
     )
 
 
 def test_the_table_holds_every_setting_of_the_contract_and_no_other() -> None:
     assert [row.variable for row in settings_table()] == [
         "WEBCHAT_" + name
-        for name in (  # noqa: SIM905 - a list of 29 literals reads worse
+        for name in (  # noqa: SIM905 - a list of 31 literals reads worse
             "BIND PUBLIC_URL DATA_DIR DATABASE_URL FILES_URL FETCH_ALLOW UNKNOWN_CHATS MAX_IMAGE MAX_AUDIO MAX_VIDEO "
             "MAX_DOCUMENT WORKERS SCANNER LOG MAX_TEXT MAX_FILES_PER_CHAT MAX_BYTES_PER_CHAT SOAP12_SENDER_STATUS "
             "MAX_REQUEST FETCH_CONNECT_SECONDS FETCH_FIRST_BYTE_SECONDS FETCH_TOTAL_SECONDS FETCH_CA_FILE "
-            "SHUTDOWN_SECONDS REQUEST_SECONDS OPEN FETCH_PORTS MAX_FETCHES MAX_WAITING"
+            "SHUTDOWN_SECONDS REQUEST_SECONDS OPEN FETCH_PORTS MAX_FETCHES MAX_WAITING AGENT_IDLE_MINUTES "
+            "AGENT_SESSION_HOURS"
         ).split()
     ]
     assert [row.field for row in settings_table()] == [field.name for field in fields(Settings)]

@@ -143,7 +143,7 @@ class ServeOptions:
     """What is in flight at SIGTERM may take this long. Contract: WEBCHAT_SHUTDOWN_SECONDS."""
     limits: Limits = Limits()
     """What stands above in it is overruled by the two fields here."""
-    ready_message: str = ""
-    """Written to stdout once every worker answers; nothing when empty."""
+    ready_message: str | Callable[[], str] = ""
+    """Written to stdout once every worker answers; nothing when empty. Asked for then, where it is not known before."""
     before_workers: Callable[[], None] = do_nothing
     """Runs in the parent under the lock, before any worker is forked: the sweep. It must close what it opens."""

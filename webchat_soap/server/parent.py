@@ -178,8 +178,9 @@ class _Parent:
         self._ready.add(report.pid)
         if not self._announced and len(self._ready) >= self._options.workers:
             self._announced = True
-            if self._options.ready_message:
-                sys.stdout.write(self._options.ready_message.rstrip("\n") + "\n")
+            message = self._options.ready_message
+            if message := message if isinstance(message, str) else message():
+                sys.stdout.write(message.rstrip("\n") + "\n")
                 sys.stdout.flush()
 
     def _bury(self, pid: int, status: int) -> None:

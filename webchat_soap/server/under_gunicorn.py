@@ -50,6 +50,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401  (gunicorn has no types)
     try:
         _held.enter_context(hold_data_folder(settings.data_dir))
         report = app.sweep(settings)
+        app.prepare_trial(settings, offer=False)
     except app.WebchatError as error:
         sys.exit(f"webchat-soap: {app.operators_reason(error, settings)}")
     except (ServeError, OSError, ValueError) as error:

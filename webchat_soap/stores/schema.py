@@ -116,6 +116,61 @@ SWEPT_DAYS = Table(
 )
 """How the last sweep found and left the folder of a day (`YYYYMMDD`) whose files were all in order (domain.sweep)."""
 
+AGENTS = Table(
+    "agents",
+    METADATA,
+    Column("agent_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("made_at", Integer, nullable=False),
+    Column("disabled_at", Integer),
+    Column("is_trial", Integer, nullable=False),
+    PrimaryKeyConstraint("agent_id"),
+    UniqueConstraint("name_key"),
+)
+"""`name_key` is domain.agents.agent_name_key. The trial's agent has no password hash that anything would match."""
+
+AGENT_SESSIONS = Table(
+    "agent_sessions",
+    METADATA,
+    Column("session_id", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("made_at", Integer, nullable=False),
+    Column("last_seen_at", Integer, nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    PrimaryKeyConstraint("session_id"),
+    ForeignKeyConstraint(["agent_id"], ["agents.agent_id"]),
+)
+"""Those that are over are taken away when somebody signs in. All ids here are SHA-256 of what only a browser holds."""
+
+AGENT_BROWSERS = Table(
+    "agent_browsers",
+    METADATA,
+    Column("browser_id", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("known_at", Integer, nullable=False),
+    PrimaryKeyConstraint("browser_id", "agent_id"),
+    ForeignKeyConstraint(["agent_id"], ["agents.agent_id"]),
+)
+
+AGENT_TRIALS = Table(
+    "agent_trials",
+    METADATA,
+    Column("key_id", Text, nullable=False),
+    Column("until", Integer, nullable=False),
+    PrimaryKeyConstraint("key_id"),
+)
+
+SIGN_IN_PACE = Table(
+    "sign_in_pace",
+    METADATA,
+    Column("turnstile", Text, nullable=False),
+    Column("even_at", Integer, nullable=False),
+    PrimaryKeyConstraint("turnstile"),
+)
+"""Until when attempts to sign in have used up what may come at once; rows of the past are taken away."""
+
 _CREATE = (
     """CREATE TABLE chats (
         chat_key INTEGER PRIMARY KEY,
@@ -186,6 +241,46 @@ _REMEMBER_SWEEPS = (
     "CREATE INDEX removed_files ON files (name) WHERE removed_at IS NOT NULL",
 )
 
+_AGENTS_AND_SESSIONS = (
+    """CREATE TABLE agents (
+        agent_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        name_key TEXT NOT NULL UNIQUE,
+        password_hash TEXT NOT NULL,
+        made_at INTEGER NOT NULL,
+        disabled_at INTEGER,
+        is_trial INTEGER NOT NULL,
+        PRIMARY KEY (agent_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE agent_sessions (
+        session_id TEXT NOT NULL,
+        agent_id TEXT NOT NULL REFERENCES agents (agent_id),
+        made_at INTEGER NOT NULL,
+        last_seen_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (session_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE agent_browsers (
+        browser_id TEXT NOT NULL,
+        agent_id TEXT NOT NULL REFERENCES agents (agent_id),
+        known_at INTEGER NOT NULL,
+        PRIMARY KEY (browser_id, agent_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE agent_trials (
+        key_id TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (key_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE sign_in_pace (
+        turnstile TEXT NOT NULL,
+        even_at INTEGER NOT NULL,
+        PRIMARY KEY (turnstile)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX sessions_of_agents ON agent_sessions (agent_id)",
+    "CREATE INDEX browsers_of_agents ON agent_browsers (agent_id)",
+    "CREATE INDEX even_turnstiles ON sign_in_pace (even_at)",
+)
+
 _CONSOLE = (
     "ALTER TABLE chats ADD COLUMN unread_count INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE chats ADD COLUMN read_sequence INTEGER NOT NULL DEFAULT 0",
@@ -202,7 +297,7 @@ _CONSOLE = (
     "UPDATE chats SET read_sequence = last_sequence WHERE status = 'ENDED'",
 )
 
-SQLITE_STEPS: tuple[tuple[str, ...], ...] = (_CREATE, _IDENTIFY, _REMEMBER_SWEEPS, _CONSOLE)
+SQLITE_STEPS: tuple[tuple[str, ...], ...] = (_CREATE, _IDENTIFY, _REMEMBER_SWEEPS, _AGENTS_AND_SESSIONS, _CONSOLE)
 """Step n (from 1) leads from version n - 1 to version n, in one transaction."""
 
 NEWEST_VERSION = len(SQLITE_STEPS)

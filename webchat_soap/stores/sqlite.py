@@ -34,6 +34,7 @@ from webchat_soap.domain.outcome import Outcome
 from webchat_soap.domain.searching import Words
 from webchat_soap.stores import console, refusals
 from webchat_soap.stores.acknowledged import Acknowledged
+from webchat_soap.stores.agents import SqliteAgentStore
 from webchat_soap.stores.claims import claims_in, stop_waiting
 from webchat_soap.stores.commits import Commits
 from webchat_soap.stores.database import Database, UnusableDatabaseError
@@ -96,6 +97,8 @@ class SqliteChatStore:
         )
         self._stopping = threading.Event()
         self._closed = False
+        self.agents = SqliteAgentStore(begin=self._writer.begin, read=self._read)
+        """The agents in the same database."""
 
     # -- writing: in the writer's transaction
 

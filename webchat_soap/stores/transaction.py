@@ -263,6 +263,10 @@ class Transaction:
         self._cursor.executemany(self._sql.delete_swept, [(day,) for day in forget])
         self._cursor.executemany(self._sql.replace_swept, list(stamps.items()))
 
+    def run(self, statement: str, *parameters: object) -> list[Row]:
+        """One statement on tables that no other method here knows, to its end."""
+        return self._cursor.execute(statement, parameters).fetchall()
+
     def prove(self) -> None:
         """Have the commit write a page, as little as there is, so that it proves that it can."""
         change_nothing(self._cursor)

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug.wrappers import Response
 
+from webchat_soap.domain.agents import AgentSession
 from webchat_soap.domain.console_requests import (
     check_file_name,
     check_page_token,
@@ -31,7 +32,7 @@ from webchat_soap.domain.errors import Internal, InvalidRequest, WebchatError
 from webchat_soap.domain.uploads import MAX_PIECE_BYTES
 from webchat_soap.service_agents import AgentService
 from webchat_soap.web import console_json as shapes
-from webchat_soap.web.console_live import Live, Session
+from webchat_soap.web.console_live import Live
 from webchat_soap.web.console_stream import EventStream
 from webchat_soap.web.console_transcript import Transcripts
 
@@ -54,10 +55,10 @@ class Gate(Protocol):
     def prefix(self) -> str:
         """What stands before /agent in the browser's address bar."""
 
-    def enter(self, environ: WSGIEnvironment, *, is_activity: bool = True) -> Session | Response:
+    def enter(self, environ: WSGIEnvironment, *, is_activity: bool = True) -> AgentSession | Response:
         """Whose session this is, or what to answer instead; a change was looked at. Raises nothing."""
 
-    def is_current(self, session: Session) -> bool:
+    def is_current(self, session: AgentSession) -> bool:
         """Whether it holds still. Raises Busy."""
 
 
@@ -66,7 +67,7 @@ class ConsoleRules:
     """What the operator decides of the console, and what its page is told of it."""
 
     max_request_bytes: int
-    idle_minutes: int
+    idle_minutes: float
     version: str
 
 
@@ -74,7 +75,7 @@ class ConsoleRules:
 class _Ask:
     """A request that was let in."""
 
-    session: Session
+    session: AgentSession
     environ: WSGIEnvironment
     query: dict[str, str]
     chat_id: str = ""
@@ -101,7 +102,7 @@ class Console:
         live: Live,
         transcripts: Transcripts,
         rules: ConsoleRules,
-        render_page: Callable[[Session, WSGIEnvironment], str],
+        render_page: Callable[[AgentSession, WSGIEnvironment], str],
     ) -> None:
         self._gate = gate
         self._agents = agents
@@ -165,9 +166,9 @@ class Console:
         """End all live events: the process is stopping. Idempotent."""
         self._live.stop()
 
-    def _answer(self, environ: WSGIEnvironment, path: str, session: Session) -> tuple[str, Response | EventStream]:
+    def _answer(self, environ: WSGIEnvironment, path: str, session: AgentSession) -> tuple[str, Response | EventStream]:
         method: str = environ["REQUEST_METHOD"]
-        if path in ("/agent", "/agent/"):
+        if path == "/agent/":
             return "console.page", self._page(environ, session)
         if not path.startswith(API_PATH):
             return "console", shapes.plain_refusal(404, "NotFound", "There is nothing at this address.")
@@ -188,7 +189,7 @@ class Console:
 
     # -- the page, and who looks at it
 
-    def _page(self, environ: WSGIEnvironment, session: Session) -> Response:
+    def _page(self, environ: WSGIEnvironment, session: AgentSession) -> Response:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return shapes.plain_refusal(405, "MethodNotAllowed", "This address takes GET only.", Allow="GET, HEAD")
         response = Response(self._render_page(session, environ), content_type="text/html; charset=utf-8")

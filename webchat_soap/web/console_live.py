@@ -15,8 +15,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from webchat_soap.domain.agents import AgentSession
 from webchat_soap.domain.chat import ChatStatus
 from webchat_soap.domain.console import ConsoleStore, OpenCounts, Watch
 from webchat_soap.domain.errors import Busy, WebchatError
@@ -60,31 +61,12 @@ _PAUSE_SECONDS: Final = 0.5
 log = logging.getLogger(__name__)
 
 
-class Session(Protocol):
-    """Who asks, proved (domain.agents.AgentSession)."""
-
-    @property
-    def session_id(self) -> str: ...
-
-    @property
-    def agent_id(self) -> str: ...
-
-    @property
-    def agent_name(self) -> str: ...
-
-    @property
-    def csrf_token(self) -> str: ...
-
-    @property
-    def expires_at(self) -> datetime: ...
-
-
 class _Console:
     """A connected console. The feed's thread alone touches it after it has joined."""
 
     __slots__ = ("beat_at", "chat_id", "has_missed", "is_new", "position", "session", "sink", "status")
 
-    def __init__(self, session: Session, chat_id: str | None, after: int | None) -> None:
+    def __init__(self, session: AgentSession, chat_id: str | None, after: int | None) -> None:
         self.session = session
         self.chat_id = chat_id
         self.position = after
@@ -104,7 +86,7 @@ class Live:
         *,
         chats: ConsoleStore,
         prefix: str,
-        is_current: Callable[[Session], bool],
+        is_current: Callable[[AgentSession], bool],
     ) -> None:
         self._chats = chats
         self._shapes = shapes.Shapes(prefix)
@@ -122,7 +104,7 @@ class Live:
         return len(self._consoles)
 
     def subscribe(
-        self, session: Session, *, chat_id: str | None, after: int | None, environ: WSGIEnvironment
+        self, session: AgentSession, *, chat_id: str | None, after: int | None, environ: WSGIEnvironment
     ) -> EventStream:
         """A stream for this session, with the messages of `chat_id` beyond `after` (None: only new ones). Busy."""
         is_held = "webchat.exchange" not in environ
@@ -252,7 +234,7 @@ class Live:
         if is_held is not None:
             self._dismiss(console, reason)
 
-    def holds(self, session: Session) -> bool:
+    def holds(self, session: AgentSession) -> bool:
         """For the feed: whether the session is not over."""
         if session.expires_at <= datetime.now(UTC):
             return False

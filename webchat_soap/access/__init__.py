@@ -1,0 +1,1 @@
+"""Who may do what: agents, their passwords and their sessions."""
