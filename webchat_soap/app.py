@@ -148,8 +148,8 @@ class Application:
         files: SweepableFileStore,
         endpoint: SoapEndpoint,
         transport: WebchatTransport,
-        agent_pages: AgentPages,
-        console: Console,
+        agent_pages: AgentPages | None = None,
+        console: Console | None = None,
     ) -> None:
         self._settings = settings
         self._console = console
@@ -180,7 +180,7 @@ class Application:
         if path.startswith(PUBLIC_PATH):
             name = path[len(PUBLIC_PATH) :]
             return self._public_files.respond(environ, name)(environ, start_response)
-        if path == "/agent/" or path.startswith(API_PATH):
+        if self._console is not None and (path == "/agent/" or path.startswith(API_PATH)):
             return self._console.respond(environ, start_response)
         asked_url = _asked_url(environ)
         base_url = self._settings.public_url or asked_url
@@ -201,7 +201,7 @@ class Application:
             return answers.to_service_page(base_url)(environ, start_response)
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
-        if path == "/agent" or path.startswith("/agent/"):
+        if self._agent_pages is not None and (path == "/agent" or path.startswith("/agent/")):
             return self._agent_pages.respond(environ)(environ, start_response)
         return answers.not_found()(environ, start_response)
 
@@ -218,7 +218,8 @@ class Application:
 
     def wake_all(self) -> None:
         """Let every waiting call answer now: the process is about to stop."""
-        self._console.stop()
+        if self._console is not None:
+            self._console.stop()
         self._chats.wake_all()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -167,10 +168,14 @@ class ChatService:
             return earlier
         self._refuse_early(chat_id, open_unknown=False)
         free_bytes = self._rules.quota.max_bytes - self._chats.usage(chat_id).bytes
-        received = self._intake.receive(
-            stream, original_name=original_name, declared_type=declared_type, max_bytes=free_bytes
+        receive = partial(
+            self._intake.receive,
+            stream,
+            original_name=original_name,
+            declared_type=declared_type,
+            max_bytes=free_bytes,
         )
-        with self._within_quota(received, free_bytes) as checked, self._kept(checked) as stored:
+        with self._within_quota(receive, free_bytes) as checked, self._kept(checked) as stored:
             posted = self._append(chat_id, sender, text, (stored,), token=token, account=None, agent_name=agent_name)
             receipt = posted.result()
         if receipt.duplicate:
@@ -266,19 +271,23 @@ class ChatService:
         parties = parties_of(caller, chat_id)
         with ExitStack() as stack:
             try:
-                fetched = self._intake.fetch(details, deadline=caller.deadline, max_bytes=free_bytes, parties=parties)
-                checked = stack.enter_context(self._within_quota(fetched, free_bytes))
+                fetch = partial(
+                    self._intake.fetch, details, deadline=caller.deadline, max_bytes=free_bytes, parties=parties
+                )
+                checked = stack.enter_context(self._within_quota(fetch, free_bytes))
             except (EmptyFile, FileTooLarge, FileTypeMismatch, UnsupportedFileType) as error:
                 error.field = error.field or details.field
                 raise
             yield checked
 
     @contextmanager
-    def _within_quota(self, taken: AbstractContextManager[CheckedFile], free_bytes: int) -> Iterator[CheckedFile]:
+    def _within_quota(
+        self, take: Callable[[], AbstractContextManager[CheckedFile]], free_bytes: int
+    ) -> Iterator[CheckedFile]:
         """The file, or QuotaExceeded where it is only for the chat's other files that it is too large."""
         with ExitStack() as stack:
             try:
-                checked = stack.enter_context(taken)
+                checked = stack.enter_context(take())
             except FileTooLarge as error:
                 if error.limit == free_bytes:
                     raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None
