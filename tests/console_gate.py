@@ -47,3 +47,8 @@ def make_app(environ: dict[str, str]) -> Application:
     settings = load_settings(environ=environ, toml_path=None)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return create_app(settings, gate=FakeGate(settings.data_dir))
+
+
+def make_real_app(environ: dict[str, str]) -> Application:
+    """The whole application behind its own door."""
+    return create_app(load_settings(environ=environ, toml_path=None))

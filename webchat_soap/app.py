@@ -57,11 +57,13 @@ from webchat_soap.stores import open_chat_store
 from webchat_soap.web import answers
 from webchat_soap.web.agent_pages import AgentPages
 from webchat_soap.web.console import API_PATH, Console, Gate
+from webchat_soap.web.console_live import MAX_HELD_STREAMS
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
+    "MAX_HELD_STREAMS",
     "AgentCommands",
     "Application",
     "AuditProgress",

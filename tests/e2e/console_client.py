@@ -144,7 +144,10 @@ class Events:
 
 
 @contextlib.contextmanager
-def console(data: Path, *, workers: int = 1, **settings: str) -> Iterator[Desk]:
+def console(
+    data: Path, *, workers: int = 1, factory: str = "tests.console_gate:make_app", **settings: str
+) -> Iterator[Desk]:
+    """A service in processes of its own, until the context is left; its log must hold no trace."""
     port = free_port()
     environ = {"WEBCHAT_DATA_DIR": str(data), "WEBCHAT_BIND": f"127.0.0.1:{port}", **settings}
     options = ServeOptions(
@@ -152,7 +155,7 @@ def console(data: Path, *, workers: int = 1, **settings: str) -> Iterator[Desk]:
         port=port,
         data_dir=data,
         settings=environ,
-        application_factory="tests.console_gate:make_app",
+        application_factory=factory,
         workers=workers,
         ready_message=READY,
         max_request_bytes=int(settings.get("WEBCHAT_MAX_REQUEST", 1024 * 1024)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import threading
 import time
@@ -13,6 +14,8 @@ import pytest
 
 from tests.e2e.console_client import Desk, Events, console
 from tests.e2e.processes import resident_kib, wait_until
+from webchat_soap.app import agent_commands
+from webchat_soap.settings import load_settings
 from webchat_soap.web.console_live import MAX_STREAMS_OF_AGENT
 
 
@@ -258,3 +261,33 @@ def test_a_stop_says_goodbye_at_once(tmp_path: Path) -> None:
 def test_head_of_events_ends_at_once(desk: Desk) -> None:
     answer = desk.api("HEAD", "events")
     assert answer.status_code == 200
+
+
+def test_who_signs_in_at_the_real_door_gets_the_console_and_loses_it_with_the_session(tmp_path: Path) -> None:
+    environ = {"WEBCHAT_DATA_DIR": str(tmp_path), "WEBCHAT_BIND": "127.0.0.1:8000"}
+    with agent_commands(load_settings(environ=environ, toml_path=None), makes_database=True) as commands:
+        assert commands is not None
+        commands.add("Ayşe", "four words are long enough")
+    with console(tmp_path, factory="tests.console_gate:make_real_app") as desk:
+        desk.send("c1")
+        desk.http.cookies.clear()
+        form = desk.http.get(f"{desk.url}/agent/sign-in", timeout=10).text
+        csrf = re.search(r'name="csrf" value="([^"]+)"', form)
+        assert csrf is not None
+        given = {"csrf": csrf[1], "name": "Ayşe", "password": "four words are long enough"}
+        page = desk.http.post(f"{desk.url}/agent/sign-in", data=given, timeout=30)
+        assert page.status_code == 200
+        assert page.url.endswith("/agent/")
+        session = desk.get("session")
+        assert session["agent"] == {"name": "Ayşe"}
+        assert desk.post("c1", "x", "t").status_code == 403
+        desk.http.headers["X-CSRF-Token"] = session["csrfToken"]
+        assert desk.post("c1", "x", "t").status_code == 201
+        assert desk.get("chats/c1")["chat"]["agentName"] == "Ayşe"
+        desk.agent = desk.http.cookies["webchat_agent"]
+        with desk.events("?chat=c1&after=0") as events:
+            assert [message["sequence"] for message in events.until("messages")["message"]] == [1, 2]
+            out = {"csrf": session["csrfToken"]}
+            desk.http.post(f"{desk.url}/agent/sign-out-everywhere", data=out, timeout=10)
+            assert events.until("bye", 20) == {"reason": "session"}
+        assert desk.refused("GET", "chats")[0] == 401

@@ -33,7 +33,7 @@ MAX_HELD_STREAMS: Final = 64
 """Under a server that holds a thread for each."""
 
 HEARTBEAT_SECONDS: Final = 15.0
-SESSION_SECONDS: Final = 10.0
+SESSION_SECONDS: Final = 5.0
 """Between two looks whether a session holds still."""
 
 _CHATS_SECONDS: Final = 0.15
@@ -96,12 +96,18 @@ class Live:
         self._held = 0
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
+        self._is_failing = False
         self._stopped = False
 
     @property
     def connected(self) -> int:
         """Consoles now."""
         return len(self._consoles)
+
+    @property
+    def is_waiting_for_store(self) -> bool:
+        """Whether consoles are connected and get nothing, since the store does not answer."""
+        return self._is_failing
 
     def subscribe(
         self, session: AgentSession, *, chat_id: str | None, after: int | None, environ: WSGIEnvironment
@@ -183,7 +189,6 @@ class Live:
     # -- the feed
 
     def _run(self) -> None:
-        failing = False
         while True:
             try:
                 watch = self._chats.watch()
@@ -192,7 +197,7 @@ class Live:
                 watch.interrupt()  # for the console that this began for
                 try:
                     feed = _Feed(self, self._chats, self._shapes)
-                    failing = False
+                    self._is_failing = False
                     while feed.round(watch):
                         pass
                     return
@@ -203,8 +208,8 @@ class Live:
             except Exception as error:
                 for console in self.consoles():
                     console.has_missed = True
-                if not failing:
-                    failing = True
+                if not self._is_failing:
+                    self._is_failing = True
                     log.warning("the consoles' feed has to begin anew: %s: %s", type(error).__name__, error)
                     if not isinstance(error, WebchatError):
                         log.exception("unforeseen in the consoles' feed")
