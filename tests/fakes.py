@@ -6,11 +6,11 @@ import io
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from webchat_soap.domain.chat import (
     Chat,
@@ -23,13 +23,16 @@ from webchat_soap.domain.chat import (
     MessagePage,
     MessageReceipt,
     NewMessage,
+    Sender,
     chat_ended,
     chat_not_found,
 )
-from webchat_soap.domain.errors import Busy, Conflict, WebchatError
+from webchat_soap.domain.console import ChatList, ChatSummary, LastMessage, OpenCounts
+from webchat_soap.domain.errors import Busy, Conflict, InvalidRequest, WebchatError
 from webchat_soap.domain.file import CheckedFile, FileDetails, FileType, StoredFile
 from webchat_soap.domain.links import is_stored_name
 from webchat_soap.domain.outcome import Done, Failed, Outcome
+from webchat_soap.domain.searching import Words
 from webchat_soap.domain.sweep import FilesOfDay
 
 T = TypeVar("T")
@@ -40,6 +43,10 @@ class _FakeChat:
     chat: Chat
     last_sent_at: datetime
     messages: list[Message] = field(default_factory=list)
+    read_sequence: int = 0
+
+    def unread(self) -> int:
+        return sum(message.sender is Sender.CUSTOMER for message in self.messages[self.read_sequence :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class FakeChatStore:
         self._closed = False
         self._store_id: str | None = None
         self._swept: dict[str, str] = {}
+        self._places: dict[str, tuple[Any, ...]] = {}
 
     def forget_all(self) -> None:
         """Be as new: for who calls it endlessly and looks at memory."""
@@ -160,8 +168,12 @@ class FakeChatStore:
                     sent_at=kept.last_sent_at,
                     text=message.text,
                     files=message.files,
+                    agent_name=message.agent_name,
+                    client_token=token.token if token is not None and message.agent_name is not None else None,
                 )
             )
+            if message.agent_name is not None:
+                kept.chat = replace(kept.chat, agent_name=message.agent_name)
             receipt = MessageReceipt(
                 message_id=message.message_id,
                 chat_id=chat_id,
@@ -219,6 +231,118 @@ class FakeChatStore:
                 last_sequence=len(kept.messages),
                 has_more=first + max_messages < len(kept.messages),
             )
+
+    def read_before(self, chat_id: str, *, before_sequence: int | None, max_messages: int) -> MessagePage:
+        with self._moved:
+            self._answer()
+            kept = self._kept(chat_id)
+            last = len(kept.messages) if before_sequence is None else max(0, before_sequence - 1)
+            older = kept.messages[:last]
+            return MessagePage(
+                chat_id=chat_id,
+                status=kept.chat.status,
+                messages=tuple(older[-max_messages:]),
+                last_sequence=len(kept.messages),
+                has_more=len(older) > max_messages,
+            )
+
+    def mark_read(self, chat_id: str, *, sequence: int) -> Outcome[None]:
+        return _came_to(lambda: self._mark_read(chat_id, sequence))
+
+    def _mark_read(self, chat_id: str, sequence: int) -> None:
+        with self._moved:
+            self._answer()
+            kept = self._kept(chat_id)
+            kept.read_sequence = max(kept.read_sequence, min(sequence, len(kept.messages)))
+            self._moved.notify_all()
+
+    def list_chats(self, *, ended: bool, before: str | None, max_chats: int) -> ChatList:
+        return self._listed(ended, before, max_chats, lambda kept: True)
+
+    def search_chats(self, words: str, *, ended: bool, before: str | None, max_chats: int, seconds: float) -> ChatList:
+        wanted = Words(words)
+
+        def in_name(kept: _FakeChat) -> bool:
+            return wanted.found_in(kept.chat.chat_id) or wanted.found_in(kept.chat.customer_name or "")
+
+        def in_text(kept: _FakeChat) -> bool:
+            return not in_name(kept) and any(wanted.found_in(message.text or "") for message in kept.messages)
+
+        named = self._listed(ended, before, 1_000_000, in_name).chats
+        told = tuple(
+            replace(summary, match=wanted.excerpt(self._newest_text(summary, wanted)))
+            for summary in self._listed(ended, None, 1_000_000, in_text).chats
+        )
+        return ChatList(chats=(*named, *told)[:max_chats], next=None)
+
+    def _newest_text(self, summary: ChatSummary, wanted: Words) -> str:
+        texts = [message.text or "" for message in self._chats[summary.chat.chat_id].messages]
+        return [text for text in texts if wanted.found_in(text)][-1]
+
+    def _listed(self, ended: bool, before: str | None, max_chats: int, wanted: Callable[[_FakeChat], bool]) -> ChatList:
+        with self._moved:
+            self._answer()
+            order = list(self._chats)
+
+            def place(kept: _FakeChat) -> tuple[object, ...]:
+                at = order.index(kept.chat.chat_id)
+                return (kept.chat.ended_at, at) if ended else (kept.unread() > 0, kept.last_sent_at, at)
+
+            chats = [kept for kept in self._chats.values() if _is_open(kept) != ended and wanted(kept)]
+            if before is not None:
+                if before not in self._places:
+                    raise InvalidRequest("before is none of this list.", field="before")
+                chats = [kept for kept in chats if place(kept) < self._places[before]]
+            chats.sort(key=place, reverse=True)
+            page = chats[:max_chats]
+            after = None
+            if len(chats) > max_chats:
+                after = f"fake-{len(self._places)}"
+                self._places[after] = place(page[-1])
+            return ChatList(chats=tuple(self._summary(kept) for kept in page), next=after)
+
+    def _summary(self, kept: _FakeChat) -> ChatSummary:
+        last = kept.messages[-1] if kept.messages else None
+        return ChatSummary(
+            chat=kept.chat,
+            last_sent_at=kept.last_sent_at,
+            unread=kept.unread(),
+            read_sequence=kept.read_sequence,
+            last_message=last
+            and LastMessage(
+                sequence=last.sequence,
+                sender=last.sender,
+                sent_at=last.sent_at,
+                agent_name=last.agent_name,
+                text=last.text and last.text[:200],
+                files=tuple((file.file_type, file.original_name) for file in last.files),
+            ),
+        )
+
+    def summaries(self, chat_ids: Collection[str]) -> tuple[ChatSummary, ...]:
+        with self._moved:
+            self._answer()
+            return tuple(self._summary(self._chats[chat_id]) for chat_id in set(chat_ids) & self._chats.keys())
+
+    def open_chats(self) -> dict[str, str]:
+        with self._moved:
+            self._answer()
+            return {chat_id: self._summary(kept).mark for chat_id, kept in self._chats.items() if _is_open(kept)}
+
+    def count_open(self) -> OpenCounts:
+        with self._moved:
+            self._answer()
+            unread = [kept.unread() > 0 for kept in self._chats.values() if _is_open(kept)]
+            return OpenCounts(open=len(unread), unread=sum(unread))
+
+    def last_sequences(self, chat_ids: Collection[str]) -> dict[str, tuple[int, bool]]:
+        with self._moved:
+            self._answer()
+            there = {chat_id: self._chats[chat_id] for chat_id in set(chat_ids) & self._chats.keys()}
+            return {chat_id: (len(kept.messages), _is_open(kept)) for chat_id, kept in there.items()}
+
+    def watch(self) -> FakeWatch:
+        return FakeWatch(self)
 
     def wait_for_news(self, chat_id: str, *, after_sequence: int, timeout_seconds: float) -> None:
         def is_news() -> bool:
@@ -339,6 +463,38 @@ class FakeChatStore:
 
     def _files(self) -> list[StoredFile]:
         return [file for kept in self._chats.values() for message in kept.messages for file in message.files]
+
+
+def _is_open(kept: _FakeChat) -> bool:
+    return kept.chat.status is ChatStatus.OPEN
+
+
+class FakeWatch:
+    """Compares marks; never names a chat of its own process's commits."""
+
+    def __init__(self, store: FakeChatStore) -> None:
+        self._store = store
+        self._seen = self._marks()
+        self._interrupted = False
+
+    def _marks(self) -> list[str]:
+        return [f"{summary.mark} {summary.chat.status}" for summary in self._store.summaries(self._store._chats.keys())]
+
+    def wait(self, timeout_seconds: float) -> tuple[tuple[str, ...], bool]:
+        give_up = time.monotonic() + timeout_seconds
+        while True:
+            marks = self._marks()
+            moved, self._seen = sorted(marks) != sorted(self._seen), marks
+            interrupted, self._interrupted = self._interrupted, False
+            if moved or interrupted or time.monotonic() >= give_up:
+                return (), moved
+            time.sleep(0.002)
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+
+    def close(self) -> None:
+        pass
 
 
 class FakeFileStore:

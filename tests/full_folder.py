@@ -76,11 +76,11 @@ def _insert(connection: sqlite3.Connection, folder: Path, full: Full) -> None:
     for key in range(1, full.chats + 1):
         mine = list(islice(stored, files_of[key - 1]))
         connection.execute(
-            "INSERT INTO chats VALUES (?, ?, 'OPEN', NULL, NULL, ?, NULL, NULL, NULL, ?, ?, ?, ?)",
+            "INSERT INTO chats VALUES (?, ?, 'OPEN', NULL, NULL, ?, NULL, NULL, NULL, ?, ?, ?, ?, 0, 0)",
             (key, f"chat-{key}", NOW, per_chat, NOW, len(mine), sum(size for _, size, _ in mine)),
         )
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, 'CUSTOMER', NULL, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, 'CUSTOMER', NULL, ?, ?, ?, NULL, NULL)",
             (
                 (key, sequence, str(uuid.UUID(int=key << 64 | sequence)), NOW, full.text, int(sequence <= len(mine)))
                 for sequence in range(1, per_chat + 1)
@@ -128,7 +128,7 @@ def _grow_log(database: Path, log_bytes: int) -> None:
             "UPDATE chats SET last_sequence = last_sequence + 1 WHERE chat_key = ? RETURNING last_sequence", (key,)
         ).fetchall()[0]
         connection.execute(
-            "INSERT INTO messages VALUES (?, ?, ?, 'CUSTOMER', NULL, ?, 'in the log', 0)",
+            "INSERT INTO messages VALUES (?, ?, ?, 'CUSTOMER', NULL, ?, 'in the log', 0, NULL, NULL)",
             (key, sequence, str(uuid.uuid4()), NOW),
         )
         connection.execute("COMMIT")

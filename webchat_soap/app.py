@@ -22,6 +22,7 @@ from webchat_soap.app_agents import (
     make_agent_pages,
     prepare_trial,
 )
+from webchat_soap.app_console import make_console
 from webchat_soap.app_data import (
     AuditProgress,
     check_database,
@@ -46,7 +47,7 @@ from webchat_soap.files.sniff import content_types, prove
 from webchat_soap.files.spool import Spool
 from webchat_soap.files.store import open_file_store
 from webchat_soap.logs import set_up_logging
-from webchat_soap.service import ChatService, ServiceRules
+from webchat_soap.service import ChatService, ServiceRules, client_token
 from webchat_soap.settings import Settings, load_settings
 from webchat_soap.soap import compression
 from webchat_soap.soap.describe import describe, examples
@@ -55,11 +56,14 @@ from webchat_soap.soap.protocol import WebchatTransport, make_transport
 from webchat_soap.stores import open_chat_store
 from webchat_soap.web import answers
 from webchat_soap.web.agent_pages import AgentPages
+from webchat_soap.web.console import API_PATH, Console, Gate
+from webchat_soap.web.console_live import MAX_HELD_STREAMS
 from webchat_soap.web.health import Health
 from webchat_soap.web.pages import ServicePage, installed_readme
 from webchat_soap.web.public_files import PublicFiles
 
 __all__ = [
+    "MAX_HELD_STREAMS",
     "AgentCommands",
     "Application",
     "AuditProgress",
@@ -146,9 +150,11 @@ class Application:
         files: SweepableFileStore,
         endpoint: SoapEndpoint,
         transport: WebchatTransport,
-        agent_pages: AgentPages,
+        agent_pages: AgentPages | None = None,
+        console: Console | None = None,
     ) -> None:
         self._settings = settings
+        self._console = console
         self._chats = chats
         self._files = files
         self._endpoint = endpoint
@@ -176,6 +182,8 @@ class Application:
         if path.startswith(PUBLIC_PATH):
             name = path[len(PUBLIC_PATH) :]
             return self._public_files.respond(environ, name)(environ, start_response)
+        if self._console is not None and (path == "/agent/" or path.startswith(API_PATH)):
+            return self._console.respond(environ, start_response)
         asked_url = _asked_url(environ)
         base_url = self._settings.public_url or asked_url
         if base_url is None:
@@ -195,7 +203,7 @@ class Application:
             return answers.to_service_page(base_url)(environ, start_response)
         if path == "/metrics":
             return answers.not_in_this_version("/metrics")(environ, start_response)
-        if path == "/agent" or path.startswith("/agent/"):
+        if self._agent_pages is not None and (path == "/agent" or path.startswith("/agent/")):
             return self._agent_pages.respond(environ)(environ, start_response)
         return answers.not_found()(environ, start_response)
 
@@ -212,6 +220,8 @@ class Application:
 
     def wake_all(self) -> None:
         """Let every waiting call answer now: the process is about to stop."""
+        if self._console is not None:
+            self._console.stop()
         self._chats.wake_all()
 
     def close(self) -> None:
@@ -258,8 +268,9 @@ def _packed(environ: WSGIEnvironment, response: Response) -> Response:
     return response
 
 
-def create_app(settings: Settings | None = None) -> Application:
-    """The service as a WSGI callable. Without settings they are read from webchat.toml and the environment.
+def create_app(settings: Settings | None = None, *, gate: Gate | None = None) -> Application:
+    """The service as a WSGI callable. Without settings they are read from webchat.toml and the environment. `gate` is
+    another door to the console than the usual one, for tests.
 
     Nothing is opened and no thread started before the first request, so it may be made before a fork.
     """
@@ -275,13 +286,18 @@ def create_app(settings: Settings | None = None) -> Application:
         call_seconds=max(CALL_SECONDS, settings.fetch_total_seconds + CALL_MARGIN_SECONDS),
         soap12_sender_status=settings.soap12_sender_status,
     )
+    agent_pages = make_agent_pages(settings, chats.agents)
+    console = make_console(
+        settings, gate=gate or agent_pages.door, service=service, chats=chats, files=files, version=VERSION
+    )
     return Application(
         settings=settings,
         chats=chats,
         files=files,
         endpoint=endpoint,
         transport=transport,
-        agent_pages=make_agent_pages(settings, chats.agents),
+        agent_pages=agent_pages,
+        console=console,
     )
 
 
@@ -305,7 +321,10 @@ def make_demo(settings: Settings) -> str | None:
         chats.start_chat(chat_id=DEMO_CHAT, customer_name="Demo", token=None, account=None).result()
         posted = [
             service.post_text(
-                chat_id=DEMO_CHAT, sender=Sender.AGENT, text=_DEMO_TEXT, client_token=f"{DEMO_CHAT}-text"
+                chat_id=DEMO_CHAT,
+                sender=Sender.AGENT,
+                text=_DEMO_TEXT,
+                token=client_token(f"chat:{DEMO_CHAT}", f"{DEMO_CHAT}-text", "post_text", _DEMO_TEXT),
             ).result()
         ]
         for name, family in _DEMO_FILES:
@@ -317,7 +336,7 @@ def make_demo(settings: Settings) -> str | None:
                     stream=io.BytesIO(_read_demo_file(name)),
                     original_name=name,
                     declared_type=family,
-                    client_token=f"{DEMO_CHAT}-{name}",
+                    token=client_token(f"chat:{DEMO_CHAT}", f"{DEMO_CHAT}-{name}", "post_stream"),
                 )
             )
     return DEMO_CHAT if any(not receipt.duplicate for receipt in posted) else None

@@ -11,12 +11,14 @@ from typing import Protocol
 
 from webchat_soap.domain.agent_ports import AgentStore
 from webchat_soap.domain.audit import AuditProgress, Finding, audit
+from webchat_soap.domain.console import ConsoleStore
 from webchat_soap.domain.errors import WebchatError
 from webchat_soap.domain.sweep import SweepableChatStore, SweepableFileStore, SweepReport, refuse_foreign_files
 from webchat_soap.domain.sweep import sweep as sweep_stores
 from webchat_soap.files.local import LocalFileStore
 from webchat_soap.files.spool import sweep_spool
 from webchat_soap.files.store import open_file_store
+from webchat_soap.files.uploads import sweep_uploads
 from webchat_soap.settings import Settings
 from webchat_soap.stores import SqliteInspection, open_chat_store, open_inspection
 from webchat_soap.stores import operators_reason as database_reason
@@ -32,13 +34,16 @@ __all__ = [
     "sweep",
 ]
 
+UPLOADS = "uploads"
+"""The folder of agents' files on their way, in the data folder."""
+
 SWEEP_SECONDS = 1.0
 """Of a start that should answer within two; 300,000 files are looked at in one."""
 
 log = logging.getLogger(__name__)
 
 
-class Database(SweepableChatStore, Protocol):
+class Database(SweepableChatStore, ConsoleStore, Protocol):
     """Everything that is kept in the database."""
 
     @property
@@ -61,6 +66,7 @@ def sweep(settings: Settings) -> SweepReport:
     or ValueError with a sentence (`operators_reason` has a better one for a WebchatError).
     """
     sweep_spool(settings.data_dir / "spool")
+    sweep_uploads(settings.data_dir / UPLOADS)
     chats, files = open_stores(settings)
     places = _places(settings)
     with closing(chats):

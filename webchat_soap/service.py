@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -133,9 +134,10 @@ class ChatService:
 
     def get_limits(self, caller: Caller, chat_id: str | None) -> Outcome[Limits]:
         """Tell all limits, and what a chat has used. Contract: GetLimits."""
-        return Done(self._limits(None)) if chat_id is None else Work(lambda: self._limits(chat_id), is_long=False)
+        return Done(self.limits(None)) if chat_id is None else Work(lambda: self.limits(chat_id), is_long=False)
 
-    def _limits(self, chat_id: str | None) -> Limits:
+    def limits(self, chat_id: str | None) -> Limits:
+        """What `get_limits` comes to. ChatNotFound."""
         used = None
         if chat_id is not None:
             if self._chats.find_chat(chat_id) is None:
@@ -157,25 +159,34 @@ class ChatService:
         stream: BinaryIO,
         original_name: str | None,
         declared_type: FileType | None,
-        client_token: str,
+        token: ClientToken,
+        agent_name: str | None = None,
     ) -> MessageReceipt:
         """Post a file that comes from a stream instead of from a URL, through the same intake; once for each token."""
-        token = _token(f"chat:{chat_id}", client_token, "post_stream")
-        assert token is not None
         earlier = self._chats.find_receipt(token)
         if earlier is not None:
             return earlier
-        self._refuse_early(chat_id)
-        with (
-            self._intake.receive(stream, original_name=original_name, declared_type=declared_type) as checked,
-            self._kept(checked) as stored,
-        ):
-            return self._append(chat_id, sender, text, (stored,), token=token, account=None).result()
+        self._refuse_early(chat_id, open_unknown=False)
+        free_bytes = self._rules.quota.max_bytes - self._chats.usage(chat_id).bytes
+        receive = partial(
+            self._intake.receive,
+            stream,
+            original_name=original_name,
+            declared_type=declared_type,
+            max_bytes=free_bytes,
+        )
+        with self._within_quota(receive, free_bytes) as checked, self._kept(checked) as stored:
+            posted = self._append(chat_id, sender, text, (stored,), token=token, account=None, agent_name=agent_name)
+            receipt = posted.result()
+        if receipt.duplicate:
+            self._files.remove(stored.name)
+        return receipt
 
-    def post_text(self, *, chat_id: str, sender: Sender, text: str, client_token: str) -> Outcome[MessageReceipt]:
+    def post_text(
+        self, *, chat_id: str, sender: Sender, text: str, token: ClientToken, agent_name: str | None = None
+    ) -> Outcome[MessageReceipt]:
         """Post a text that the service's own side sends; once for each token."""
-        token = _token(f"chat:{chat_id}", client_token, "post_text", text)
-        return self._append(chat_id, sender, text, (), token=token, account=None)
+        return self._append(chat_id, sender, text, (), token=token, account=None, agent_name=agent_name)
 
     def _send(self, operation: str, caller: Caller, request: SendRequest) -> Outcome[MessageReceipt]:
         token = _token(
@@ -197,7 +208,7 @@ class ChatService:
             earlier = self._chats.find_receipt(token) if token is not None else None
             if earlier is not None:
                 return earlier
-            self._refuse_early(request.chat_id)
+            self._refuse_early(request.chat_id, open_unknown=self._rules.open_unknown_chats)
             with self._stored(caller, request.chat_id, file) as stored:
                 receipt = self._append(
                     request.chat_id, Sender.CUSTOMER, request.text, (stored,), token=token, account=caller.account
@@ -215,6 +226,7 @@ class ChatService:
         *,
         token: ClientToken | None,
         account: str | None,
+        agent_name: str | None = None,
     ) -> Outcome[MessageReceipt]:
         message = NewMessage(
             message_id=_new_id(),
@@ -224,14 +236,17 @@ class ChatService:
             files=files,
             token=token,
             account=account,
+            agent_name=agent_name,
         )
-        return self._chats.append(message, open_unknown=self._rules.open_unknown_chats, quota=self._rules.quota)
+        # Customers' systems bring the ids of their chats; whoever else posts, answers in one that is there.
+        open_unknown = self._rules.open_unknown_chats and sender is Sender.CUSTOMER
+        return self._chats.append(message, open_unknown=open_unknown, quota=self._rules.quota)
 
-    def _refuse_early(self, chat_id: str) -> None:
+    def _refuse_early(self, chat_id: str, *, open_unknown: bool) -> None:
         """What the append would refuse anyway, asked before the network is touched."""
         chat = self._chats.find_chat(chat_id)
         if chat is None:
-            if not self._rules.open_unknown_chats:
+            if not open_unknown:
                 raise chat_not_found(chat_id)
             return
         if chat.status is not ChatStatus.OPEN:
@@ -256,13 +271,26 @@ class ChatService:
         parties = parties_of(caller, chat_id)
         with ExitStack() as stack:
             try:
-                checked = stack.enter_context(
-                    self._intake.fetch(details, deadline=caller.deadline, max_bytes=free_bytes, parties=parties)
+                fetch = partial(
+                    self._intake.fetch, details, deadline=caller.deadline, max_bytes=free_bytes, parties=parties
                 )
+                checked = stack.enter_context(self._within_quota(fetch, free_bytes))
             except (EmptyFile, FileTooLarge, FileTypeMismatch, UnsupportedFileType) as error:
-                if isinstance(error, FileTooLarge) and error.limit == free_bytes:
-                    raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None
                 error.field = error.field or details.field
+                raise
+            yield checked
+
+    @contextmanager
+    def _within_quota(
+        self, take: Callable[[], AbstractContextManager[CheckedFile]], free_bytes: int
+    ) -> Iterator[CheckedFile]:
+        """The file, or QuotaExceeded where it is only for the chat's other files that it is too large."""
+        with ExitStack() as stack:
+            try:
+                checked = stack.enter_context(take())
+            except FileTooLarge as error:
+                if error.limit == free_bytes:
+                    raise bytes_exceeded(limit=self._rules.quota.max_bytes, actual=None, room=free_bytes) from None
                 raise
             yield checked
 
@@ -372,8 +400,11 @@ def _file_values(file: FileDetails | None) -> tuple[str | None, ...]:
 
 
 def _token(scope: str, token: str | None, operation: str, *values: str | None) -> ClientToken | None:
-    if token is None:
-        return None
+    return None if token is None else client_token(scope, token, operation, *values)
+
+
+def client_token(scope: str, token: str, operation: str, *values: str | None) -> ClientToken:
+    """The mark of one call: the same again is a retry, the same token with anything else is a Conflict."""
     # repr tells None from "" and keeps neighbours apart; the values are parsed ones, so a retry may be spelt otherwise.
     fingerprint = hashlib.sha256(repr((operation, *values)).encode("utf-8", "surrogatepass")).hexdigest()
     return ClientToken(scope=scope, token=token, fingerprint=fingerprint)

@@ -389,12 +389,12 @@ def test_pages_run_nothing_and_are_shown_in_nobodys_frame(house: House) -> None:
         policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
         assert policy["default-src"] == "'none'"
         assert policy["frame-ancestors"] == "'none'"
-        assert "script-src" not in policy
+        assert policy.get("script-src", "'self'") == "'self'"
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "same-origin"
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=", answer.text)
+        assert not re.search(r"<script(?![^>]*(?: src=|application/json))|<style|\sstyle=|\son\w+=", answer.text)
 
 
 def test_what_a_page_links_is_there_under_its_address_and_may_be_kept(house: House) -> None:

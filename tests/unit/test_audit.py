@@ -172,7 +172,7 @@ def test_beside_a_service_a_file_that_is_about_to_get_its_row_is_no_finding(kept
         ("INSERT INTO tokens VALUES ('chat:chat-1', 't', 'f', 1, 11)", "database", "message 11 of chat number 1"),
         ("INSERT INTO tokens VALUES ('account:', 't', 'f', 9, NULL)", "database", "a clientToken is of chat number 9"),
         (
-            "INSERT INTO messages VALUES (9, 1, 'm', 'CUSTOMER', NULL, 0, 'x', 0)",
+            "INSERT INTO messages VALUES (9, 1, 'm', 'CUSTOMER', NULL, 0, 'x', 0, NULL, NULL)",
             "database",
             "a message is of message 1 of chat number 9",
         ),
@@ -234,7 +234,8 @@ def test_files_and_rows_that_come_while_it_looks_are_no_findings(kept: Kept) -> 
                     "file_bytes = file_bytes + 7 WHERE chat_key = 1 RETURNING last_sequence"
                 ).fetchall()[0]
                 connection.execute(
-                    "INSERT INTO messages VALUES (1, ?, ?, 'CUSTOMER', NULL, 0, NULL, 1)", (sequence, str(uuid.uuid4()))
+                    "INSERT INTO messages VALUES (1, ?, ?, 'CUSTOMER', NULL, 0, NULL, 1, NULL, NULL)",
+                    (sequence, str(uuid.uuid4())),
                 )
                 connection.execute(
                     "INSERT INTO files SELECT 1, ?, 0, file_id, ?, original_name, file_type, content_type, size, "

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from tests.fakes import FakeChatStore
-from tests.older_database import make_older
 from tests.unit.test_chat_store import (
     QUOTA,
     SOON,
@@ -39,10 +39,11 @@ from webchat_soap.domain.chat import Chat, ChatUsage, ClientToken
 from webchat_soap.domain.errors import Busy, Internal, WebchatError
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.stores import UnusableDatabaseError, open_chat_store, sqlite_url
+from webchat_soap.stores import UnusableDatabaseError, console, open_chat_store, sqlite_url
 from webchat_soap.stores.claims import claims_in
-from webchat_soap.stores.schema import METADATA, NEWEST_VERSION
+from webchat_soap.stores.schema import METADATA, NEWEST_VERSION, SQLITE_STEPS
 from webchat_soap.stores.sqlite import SqliteChatStore
+from webchat_soap.stores.statements import Statements
 from webchat_soap.stores.transaction import Transaction
 from webchat_soap.stores.turn import Turn
 
@@ -609,19 +610,74 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(opener: Opener, tmp_pat
     assert made == declared
 
 
-def test_a_database_of_the_first_version_gets_its_id_once_and_keeps_its_messages(
-    opener: Opener, tmp_path: Path
+def make_old_database(path: Path, version: int) -> None:
+    """A database as that version made it, with an open and an ended chat: customer, customer, agent, customer."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT")
+    connection.execute("INSERT INTO schema_version VALUES (?)", (version,))
+    for statement in (statement for step in SQLITE_STEPS[:version] for statement in step):
+        connection.execute(statement)
+    connection.executemany(
+        "INSERT INTO chats (chat_key, chat_id, status, started_at, ended_at, last_sequence, last_sent_at, file_count, "
+        "file_bytes) VALUES (?, ?, ?, 1, ?, 4, 5, 0, 0)",
+        [(1, "c1", "OPEN", None), (2, "c2", "ENDED", 9)],
+    )
+    senders = ("CUSTOMER", "CUSTOMER", "AGENT", "CUSTOMER")
+    connection.executemany(
+        "INSERT INTO messages (chat_key, sequence, message_id, sender, sent_at, text, file_count) "
+        "VALUES (?, ?, 'm', ?, 5, 'test message', 0)",
+        [(key, number + 1, sender) for key in (1, 2) for number, sender in enumerate(senders)],
+    )
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST_VERSION))
+def test_a_database_of_an_older_version_gets_what_it_lacks_once_and_keeps_its_messages(
+    opener: Opener, tmp_path: Path, version: int
 ) -> None:
-    store = opener()
-    send(store)
-    store.close()
-    make_older(tmp_path / "chats.db", version=1)
+    make_old_database(tmp_path / "chats.db", version)
     again = opener()
     made = again.store_id()
     assert made
-    assert texts(again) == ["test message"]
+    assert texts(again) == ["test message"] * 4
     again.close()
-    assert opener().store_id() == made
+    again = opener()
+    assert again.store_id() == made
+    counted = {each.chat.chat_id: (each.unread, each.read_sequence) for each in again.summaries(["c1", "c2"])}
+    assert counted == {"c1": (3, 0), "c2": (0, 4)}
+
+
+def test_an_append_touches_no_index_of_the_console(opener: Opener, tmp_path: Path) -> None:
+    store = opener()
+    send(store)
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    names = {
+        root: name for name, root in connection.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0")
+    }
+    sql = Statements(SQLiteDialect_pysqlite(paramstyle="qmark"))
+
+    def written(statement: str, parameters: int) -> set[str]:
+        steps = connection.execute("EXPLAIN " + statement, (None,) * parameters).fetchall()
+        return {names.get(step[3], "?") for step in steps if step[1] == "OpenWrite"}
+
+    assert written(sql.update_counters, 1) == {"chats"}
+    assert written(sql.insert_messages(1), 10) <= {"sqlite_autoindex_messages_1", "messages"}
+    connection.close()
+
+
+def test_lists_of_the_console_are_read_from_the_indices_made_for_them(opener: Opener, tmp_path: Path) -> None:
+    opener().ping()
+    connection = sqlite3.connect(tmp_path / "chats.db")
+    place = {"first": 1, "second": 1, "key": 1, "limit": 10}
+    plans = {
+        name: " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", place))
+        for name, sql in (("open", console._OPEN), ("ended", console._ENDED))
+    }
+    connection.close()
+    assert "open_chats" in plans["open"]
+    assert "SEARCH chats USING INDEX ended_chats (ended_at<?)" in plans["ended"]
+    assert "TEMP B-TREE" not in plans["ended"]
 
 
 def test_a_copy_of_a_database_has_its_id_and_a_new_one_another(opener: Opener, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ ROOMS = {
     "app": Room(rooms=None, libraries=frozenset({"werkzeug"})),
 }
 """A room is a folder or a file of the package; `settings` is settings.py and the two files of its values, `app`
-app.py and those that begin with app_, `cli` cli.py and those that begin with cli_."""
+app.py and those that begin with app_, `service` and `cli` the same."""
 
 # Calls that do something wherever they stand; what only makes a value (re.compile, frozenset, Path) is fine at import.
 DOING = {
@@ -65,7 +65,7 @@ def room_of(path: Path) -> str:
 
 def whole(name: str) -> str:
     """The room of a file that is one of several."""
-    return name.partition("_")[0] if name.startswith(("settings_", "cli_", "app_")) else name
+    return name.partition("_")[0] if name.startswith(("settings_", "cli_", "app_", "service_")) else name
 
 
 def imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, int]]:

@@ -50,8 +50,11 @@ class Message:
     text: str | None = None
     files: tuple[StoredFile, ...] = ()
     agent_name: str | None = None
+    """Who wrote it, of an agent's message."""
     delivered_at: datetime | None = None
     read_at: datetime | None = None
+    client_token: str | None = None
+    """Of an agent's message, so that the page that sent it knows it again; never told over SOAP."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +152,8 @@ class NewMessage:
     token: ClientToken | None
     account: str | None
     """The integration's name as recorded with the message; None on the open service."""
+    agent_name: str | None = None
+    """Of an agent's message: who wrote it, and so who answered last in the chat."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -112,7 +112,7 @@ def parse_send(
     else:
         message, path = _message(root.get("message")), "message"
     chat_id = _agreed_chat_id(chat_id, root.get("CHATID"))
-    text = _text(message.get("text"), join_path(path, "text"), max_text_length)
+    text = parse_text(message.get("text"), join_path(path, "text"), max_text_length)
     details = message.get("fileDetails")
     file = _inner_file(details, join_path(path, "fileDetails")) if _is_given(details) else None
     if text is None and file is None:
@@ -273,7 +273,7 @@ def _file(members: JsonObject, path: str) -> FileDetails:
     return FileDetails(
         url=url,
         original_name=clean_original_name(given_name) or _name_in_url(url),
-        declared_type=_file_type(members.get("fileType"), join_path(path, "fileType")),
+        declared_type=parse_file_type(members.get("fileType"), join_path(path, "fileType")),
         field=url_path,
     )
 
@@ -306,7 +306,8 @@ def _name_in_url(url: str) -> str | None:
     return clean_original_name(unquote(path.rpartition("/")[2]))
 
 
-def _file_type(value: JsonValue, path: str) -> FileType | None:
+def parse_file_type(value: JsonValue, path: str) -> FileType | None:
+    """An optional family, in any case. InvalidRequest."""
     if isinstance(value, str):
         value = value[:100]  # the longest right one has eight letters
     given = _string(value, path)
@@ -321,7 +322,8 @@ def _file_type(value: JsonValue, path: str) -> FileType | None:
     return file_type
 
 
-def _text(value: JsonValue, path: str, max_text_length: int) -> str | None:
+def parse_text(value: JsonValue, path: str, max_text_length: int) -> str | None:
+    """An optional text, trimmed, with its line breaks as `\\n`. InvalidRequest."""
     # Line breaks of Windows are counted as one.
     text = _short_string(value, path, max_text_length)
     if text is None:

@@ -16,6 +16,7 @@
         FileTypeMismatch      another family than declared (declaredType, detectedType)
         MalwareFound          the scanner named something
         Unauthorized          no or wrong credentials
+        WrongOffset           a piece of an upload in the wrong place (domain.uploads; of the console alone)
       ReceiverError           soap:Server / soap:Receiver: our side, or the file's host
         DownloadFailed        the file's host did not deliver (httpStatus where it answered)
         ScanUnavailable       the scanner did not answer

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
-from webchat_soap.server.options import Environ, Later
+from webchat_soap.server.options import Environ, Later, Pushed
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class _Response:
 class Call:
     """The application called for one request. Making it runs the application; nothing here raises what that raises."""
 
-    __slots__ = ("_environ", "_failed", "_iterable", "_response", "later")
+    __slots__ = ("_environ", "_failed", "_iterable", "_response", "later", "pushed")
 
     def __init__(self, application: Callable[..., Iterable[bytes]], environ: Environ) -> None:
         self._environ = environ
@@ -100,6 +100,8 @@ class Call:
         self._failed = False
         self.later: Later | None = None
         """The answer is not there yet: `answer` is to be called when this says so, or in a thread that may wait."""
+        self.pushed: Pushed | None = None
+        """The answer has no end yet: its `head` is to be sent, and this wants a sink."""
         try:
             self._iterable = application(environ, self._response)
         except Exception:
@@ -108,6 +110,13 @@ class Call:
         else:
             if hasattr(self._iterable, "when_ready"):
                 self.later = cast("Later", self._iterable)
+            elif hasattr(self._iterable, "push_to"):
+                self.pushed = cast("Pushed", self._iterable)
+
+    def head(self) -> Answer:
+        """How a pushed answer begins."""
+        assert self._response.status is not None, "it was started before it was returned"
+        return Answer(int(self._response.status[:3]), _fields(self._response.headers)[0], b"")
 
     def answer(self) -> Answer:
         """What it answers; 500 and a log entry where it raises. The iterable is closed unless `rest` is set."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from webchat_soap.server.answers import Answer, Call
 from webchat_soap.server.engine import Arrival, Future
-from webchat_soap.server.options import Environ
+from webchat_soap.server.options import Environ, Pushed
+from webchat_soap.server.pushes import Push
 from webchat_soap.server.requests import Refused, body_length, read_head, set_body
 from webchat_soap.server.streams import PIECE_BYTES, Stream
 from webchat_soap.server.threads import NoRoom
@@ -227,7 +228,9 @@ class Exchange:
         self._let_go()
         self._call = call = Call(shell.application, self._environ)
         later = call.later
-        if later is None or (in_thread and not later.is_long):
+        if call.pushed is not None:
+            self._push(call, call.pushed)
+        elif later is None or (in_thread and not later.is_long):
             self._finish()
         elif later.when_ready(self._ready):
             if later.is_long and self in shell.running:
@@ -242,6 +245,19 @@ class Exchange:
                 else:
                     return
             shell.threads.run(self._finish, ahead=True)
+
+    def _push(self, call: Call, pushed: Pushed) -> None:
+        self._end_call()
+        if not self._shell.running.pop(self, False):  # given up: somebody has answered already
+            pushed.gone()
+            return
+        try:
+            self._send_start(call.head())
+        except BaseException:
+            self._done()
+            pushed.gone()
+            raise
+        Push(self._shell, self._arrival, peer=self.peer).begin(pushed)
 
     def _watch_for_disconnect(self) -> None:
         self._arrival.proto.receive().add_done_callback(self._noticed)

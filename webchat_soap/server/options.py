@@ -33,6 +33,33 @@ class Later(Protocol):
         """Of one that only iterating gets done: whether that waits for others rather than for the disk."""
 
 
+class Sink(Protocol):
+    """Where a pushed answer goes. All methods may be called from any thread, and none waits."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the reader has taken what was sent, so that `send` takes something more."""
+
+    def send(self, data: bytes, /) -> bool:
+        """Send it; False when that is not possible now, because the last is still on its way, or any more."""
+
+    def end(self) -> None:
+        """Nothing more comes. Idempotent."""
+
+
+class Pushed(Protocol):
+    """An iterable of bytes (PEP 3333) that waits when it is iterated, and can be handed a sink instead.
+
+    The response has been started when the application returns one.
+    """
+
+    def push_to(self, sink: Sink, /) -> None:
+        """Send there from now on, from any thread. Does not wait."""
+
+    def gone(self) -> None:
+        """The reader has gone, or was cut off. Called once, unless the sink was ended before. Does not wait."""
+
+
 class Application(Protocol):
     """A WSGI callable that a process can also wind down. Called from many threads at once."""
 

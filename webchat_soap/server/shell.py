@@ -15,6 +15,7 @@ from webchat_soap.server.engine import Arrival
 from webchat_soap.server.exchange import Exchange
 from webchat_soap.server.options import Application, Limits
 from webchat_soap.server.pressure import Doorkeeper, Tally
+from webchat_soap.server.pushes import Push
 from webchat_soap.server.requests import base_environ
 from webchat_soap.server.streams import Stream
 from webchat_soap.server.threads import Threads
@@ -42,6 +43,8 @@ class Shell:
         self.running: dict[Exchange, bool] = {}
         """In the application, in line for it, or waiting. Whoever takes an exchange out of it answers."""
         self.streaming: dict[Stream, bool] = {}
+        self.pushing: dict[Push, bool] = {}
+        """Answers that go on as long as their readers stay."""
         self.given_up = False
         self.tally = Tally(state=self._state)
         self._connections = connections
@@ -82,11 +85,12 @@ class Shell:
         return len(unfinished)
 
     def _peers_in_request(self) -> frozenset[Peer]:
-        under_way: list[Exchange | Stream] = [*list(self.reading), *list(self.running), *list(self.streaming)]
+        under_way: list[Exchange | Stream | Push] = [*list(self.reading), *list(self.running), *list(self.streaming)]
+        under_way += list(self.pushing)
         return frozenset(each.peer for each in under_way)
 
     def _state(self) -> str:
         return (
             f"{self.threads.busy} threads are busy and {self.long_threads.busy} wait for others, "
-            f"{self.threads.in_line} requests are in line, {len(self.streaming)} readers"
+            f"{self.threads.in_line} requests are in line, {len(self.streaming)} readers, {len(self.pushing)} consoles"
         )

@@ -37,7 +37,7 @@ except SettingsError as error:
     sys.exit(f"webchat-soap: {error}")
 bind = str(_settings.bind)
 workers = _settings.workers or 1
-threads = app.max_long_threads(_settings) + _settings.max_waiting + _THREADS_FOR_TEXTS
+threads = app.max_long_threads(_settings) + _settings.max_waiting + app.MAX_HELD_STREAMS + _THREADS_FOR_TEXTS
 worker_connections = threads + 1000
 graceful_timeout = max(1, round(_settings.shutdown_seconds))
 

@@ -46,7 +46,7 @@ def to_chat(row: Row) -> Chat:
 
 def to_message(row: Row, files: tuple[StoredFile, ...]) -> Message:
     """`row` as statements.MESSAGE_COLUMNS."""
-    sequence, message_id, sender, sent_at, text, _file_count = row
+    sequence, message_id, sender, sent_at, text, _file_count, agent_name, client_token = row
     return Message(
         message_id=message_id,
         sequence=sequence,
@@ -54,6 +54,8 @@ def to_message(row: Row, files: tuple[StoredFile, ...]) -> Message:
         sent_at=to_moment(sent_at),
         text=text,
         files=files,
+        agent_name=agent_name,
+        client_token=client_token,
     )
 
 

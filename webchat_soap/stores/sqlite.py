@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,19 +27,22 @@ from webchat_soap.domain.chat import (
     NewMessage,
     chat_not_found,
 )
+from webchat_soap.domain.console import ChatList, ChatSummary, OpenCounts, Watch
 from webchat_soap.domain.errors import Busy
 from webchat_soap.domain.file import StoredFile
 from webchat_soap.domain.outcome import Outcome
-from webchat_soap.stores import refusals
+from webchat_soap.domain.searching import Words
+from webchat_soap.stores import console, refusals
 from webchat_soap.stores.acknowledged import Acknowledged
 from webchat_soap.stores.agents import SqliteAgentStore
 from webchat_soap.stores.claims import claims_in, stop_waiting
+from webchat_soap.stores.commits import Commits
 from webchat_soap.stores.database import Database, UnusableDatabaseError
 from webchat_soap.stores.news import News
 from webchat_soap.stores.reasons import outage_behind
 from webchat_soap.stores.rows import to_chat, to_file, to_message, to_milliseconds
 from webchat_soap.stores.statements import NAMES_AT_ONCE, Statements
-from webchat_soap.stores.transaction import Append, Transaction, read_receipt
+from webchat_soap.stores.transaction import OPEN, Append, Transaction, read_receipt
 from webchat_soap.stores.turn import Turn
 from webchat_soap.stores.writer import GroupWriter
 
@@ -72,12 +77,13 @@ class SqliteChatStore:
             path, turn_path=turn_path, patience_seconds=patience_seconds, acknowledged=self._acknowledged
         )
         self._news = News(read_state=self._read_state, connect=self._connect_reader, statements=self._sql)
+        self._commits = Commits(connect=self._connect_reader)
         self._writer = GroupWriter(
             database=self._database,
             turn=Turn(turn_path),
             statements=self._sql,
             now=lambda: to_milliseconds(clock()),
-            announce=self._news.announce,
+            announce=self._announce,
             note=self._acknowledged.note,
             patience_seconds=patience_seconds,
         )
@@ -111,6 +117,9 @@ class SqliteChatStore:
     def append(self, message: NewMessage, *, open_unknown: bool, quota: ChatQuota) -> Outcome[MessageReceipt]:
         return self._writer.begin(Append(message, open_unknown, quota))
 
+    def mark_read(self, chat_id: str, *, sequence: int) -> Outcome[None]:
+        return self._writer.begin(lambda transaction: transaction.mark_read(chat_id, sequence=sequence))
+
     def claim(self, token: ClientToken, *, deadline: float) -> AbstractContextManager[None]:
         try:
             claims = claims_in(self._lock_folder)
@@ -129,6 +138,9 @@ class SqliteChatStore:
 
     def read_messages(self, chat_id: str, *, after_sequence: int, max_messages: int) -> MessagePage:
         return self._read(lambda cursor: self._page(cursor, chat_id, after_sequence, max_messages))
+
+    def read_before(self, chat_id: str, *, before_sequence: int | None, max_messages: int) -> MessagePage:
+        return self._read(lambda cursor: self._page_before(cursor, chat_id, before_sequence, max_messages))
 
     def usage(self, chat_id: str) -> ChatUsage:
         row = self._read(lambda cursor: cursor.execute(self._sql.select_usage, (chat_id,)).fetchone())
@@ -176,6 +188,39 @@ class SqliteChatStore:
             raise self._busy(error) from error
         row = self._read(lambda cursor: cursor.execute(self._sql.select_store_id).fetchone())
         return str(row[0])
+
+    # -- the console's questions
+
+    def list_chats(self, *, ended: bool, before: str | None, max_chats: int) -> ChatList:
+        return self._read(lambda cursor: console.list_chats(cursor, ended=ended, before=before, max_chats=max_chats))
+
+    def search_chats(self, words: str, *, ended: bool, before: str | None, max_chats: int, seconds: float) -> ChatList:
+        wanted = Words(words)
+        return self._read(
+            lambda cursor: console.search_chats(
+                cursor, wanted, ended=ended, before=before, max_chats=max_chats, seconds=seconds
+            )
+        )
+
+    def summaries(self, chat_ids: Collection[str]) -> tuple[ChatSummary, ...]:
+        return self._read(lambda cursor: console.summaries(cursor, chat_ids))
+
+    def open_chats(self) -> Mapping[str, str]:
+        return self._read(console.open_chats)
+
+    def count_open(self) -> OpenCounts:
+        return self._read(console.count_open)
+
+    def last_sequences(self, chat_ids: Collection[str]) -> Mapping[str, tuple[int, bool]]:
+        asked = (json.dumps(list(chat_ids)),)
+        rows = self._read(lambda cursor: cursor.execute(self._sql.select_states, asked).fetchall())
+        return {chat_id: (last_sequence, status == OPEN) for chat_id, last_sequence, status in rows}
+
+    def watch(self) -> Watch:
+        if self._closed:
+            raise refusals.stopping()
+        with self._translated():
+            return self._commits.watch(translated=self._translated)
 
     # -- waiting
 
@@ -232,6 +277,29 @@ class SqliteChatStore:
             last_sequence=last_sequence,
             has_more=last < last_sequence and first <= last_sequence,
         )
+
+    def _page_before(
+        self, cursor: sqlite3.Cursor, chat_id: str, before_sequence: int | None, max_messages: int
+    ) -> MessagePage:
+        state = cursor.execute(self._sql.select_state, (chat_id,)).fetchone()
+        last = 0 if state is None else state[0]
+        if before_sequence is not None:
+            last = min(last, before_sequence - 1)
+        after = max(0, last - max_messages)
+        # Messages never change and their chat only grows, so nothing comes between the two looks.
+        page = self._page(cursor, chat_id, after, max(0, last - after))
+        return replace(page, has_more=after > 0)
+
+    def _announce(self, moved: Mapping[str, tuple[int, bool]], touched: Collection[str]) -> None:
+        self._news.announce(moved)
+        self._commits.announce(moved.keys() | touched if touched else moved)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, MemoryError, UnusableDatabaseError) as error:
+            raise self._busy(error) from error
 
     def _days(self, cursor: sqlite3.Cursor) -> Iterator[str]:
         after = ""

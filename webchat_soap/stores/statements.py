@@ -35,6 +35,8 @@ MESSAGE_COLUMNS: Final = (
     MESSAGES.c.sent_at,
     MESSAGES.c.text,
     MESSAGES.c.file_count,
+    MESSAGES.c.agent_name,
+    MESSAGES.c.client_token,
 )
 FILE_COLUMNS: Final = (
     FILES.c.file_id,
@@ -65,7 +67,10 @@ class Statements:
         is_open = CHATS.c.status == literal_column("'OPEN'")
         not_before_the_last = func.max(CHATS.c.last_sent_at, bindparam("now"))
 
-        opened = "chat_id status customer_name started_at account last_sequence last_sent_at file_count file_bytes"
+        opened = (
+            "chat_id status customer_name started_at account last_sequence last_sent_at file_count file_bytes "
+            "unread_count read_sequence"
+        )
         self.insert_chat = compiled(opened, insert(CHATS), opened.split())
         self.name_customer = compiled(
             "name the_id", update(CHATS).where(is_the_chat).values(customer_name=bindparam("name"))
@@ -76,19 +81,48 @@ class Statements:
             .where(is_the_chat, is_open)
             .values(status=literal_column("'ENDED'"), ended_at=not_before_the_last, ended_by=bindparam("by")),
         )
-        # Lists of numbers in JSON: chat_key, last_sequence, last_sent_at, file_count, file_bytes.
+        # Lists in JSON: chat_key, last_sequence, last_sent_at, file_count, file_bytes, unread_count, and who of the
+        # agents has answered, or null.
         counters = func.json_each(bindparam("counters")).table_valued("value", name="counters")
-        counter = [func.json_extract(counters.c.value, literal_column(f"'$[{place}]'")) for place in range(5)]
+        counter = [func.json_extract(counters.c.value, literal_column(f"'$[{place}]'")) for place in range(7)]
         self.update_counters = compiled(
             "counters",
             update(CHATS)
             .where(CHATS.c.chat_key == counter[0])
-            .values(last_sequence=counter[1], last_sent_at=counter[2], file_count=counter[3], file_bytes=counter[4]),
+            .values(
+                last_sequence=counter[1],
+                last_sent_at=counter[2],
+                file_count=counter[3],
+                file_bytes=counter[4],
+                unread_count=counter[5],
+                agent_name=func.ifnull(counter[6], CHATS.c.agent_name),
+            ),
         )
         one_message = compiled(" ".join(MESSAGES.c.keys()), insert(MESSAGES))
         values = one_message[one_message.index("VALUES ") + len("VALUES ") :]
         self.insert_messages = lru_cache(maxsize=None)(lambda rows: one_message + f", {values}" * (rows - 1))
         """The statement for so many rows."""
+        self.select_read_mark = compiled(
+            "the_id",
+            select(CHATS.c.chat_key, CHATS.c.last_sequence, CHATS.c.unread_count, CHATS.c.read_sequence).where(
+                is_the_chat
+            ),
+        )
+        self.count_customers = compiled(
+            "the_key after last",
+            select(func.count()).where(
+                MESSAGES.c.chat_key == bindparam("the_key"),
+                MESSAGES.c.sequence > bindparam("after"),
+                MESSAGES.c.sequence <= bindparam("last"),
+                MESSAGES.c.sender == literal_column("'CUSTOMER'"),
+            ),
+        )
+        self.mark_read = compiled(
+            "unread up_to the_key",
+            update(CHATS)
+            .where(CHATS.c.chat_key == bindparam("the_key"))
+            .values(unread_count=bindparam("unread"), read_sequence=bindparam("up_to")),
+        )
         self.insert_file = compiled(" ".join(FILES.c.keys()), insert(FILES))
         self.insert_token = compiled(" ".join(TOKENS.c.keys()), insert(TOKENS))
 
@@ -119,6 +153,7 @@ class Statements:
                         CHATS.c.last_sent_at,
                         CHATS.c.file_count,
                         CHATS.c.file_bytes,
+                        CHATS.c.unread_count,
                     )
                 )
             ).where(CHATS.c.chat_id.in_(select(asked.c.value))),

@@ -17,6 +17,7 @@ from webchat_soap.domain.chat import (
     ClientToken,
     MessageReceipt,
     NewMessage,
+    Sender,
     chat_ended,
     chat_not_found,
 )
@@ -43,6 +44,9 @@ class _ChatState:
     last_sent_at: int
     file_count: int
     file_bytes: int
+    unread_count: int
+    agent_name: str | None = None
+    """Of who answers in this transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +63,24 @@ class Append:
 
 class Transaction:
     """An open write transaction. Every method either does the whole of what it says or raises a refusal. `moved` holds
-    the chats that got a message or an end: (lastSequence, whether open).
+    the chats that got a message or an end: (lastSequence, whether open), and `touched` those of which anything else has
+    changed that an agent sees.
 
     Appended messages are gathered and written by `write_out`: each statement lets the interpreter's lock go and must
     get it back among all who compute, so that three of them for each message were the slowest part of a busy service.
     """
 
-    __slots__ = ("_changed", "_chats", "_cursor", "_files", "_messages", "_sql", "_tokens", "_used", "moved", "now")
+    __slots__ = (
+        *("_changed", "_chats", "_cursor", "_files", "_messages", "_sql", "_tokens", "_used"),
+        *("moved", "now", "touched"),
+    )
 
     def __init__(self, *, cursor: sqlite3.Cursor, statements: Statements, now: int) -> None:
         self._cursor = cursor
         self._sql = statements
         self.now = now
         self.moved: dict[str, tuple[int, bool]] = {}
+        self.touched: set[str] = set()
         self._chats: dict[str, _ChatState | None] = {}
         self._used: dict[tuple[str, str], bool] = {}
         self._changed: dict[str, _ChatState] = {}
@@ -85,10 +94,8 @@ class Transaction:
         if chat_ids:
             self._chats.update(dict.fromkeys(chat_ids))
             (found,) = self._cursor.execute(self._sql.select_chat_states, (json.dumps(list(chat_ids)),)).fetchone()
-            for chat_id, chat_key, status, last_sequence, last_sent_at, file_count, file_bytes in json.loads(found):
-                self._chats[chat_id] = _ChatState(
-                    chat_key, status == OPEN, last_sequence, last_sent_at, file_count, file_bytes
-                )
+            for chat_id, chat_key, status, *numbers in json.loads(found):
+                self._chats[chat_id] = _ChatState(chat_key, status == OPEN, *numbers)
         tokens = {(message.token.scope, message.token.token) for message in messages if message.token is not None}
         if tokens:
             self._used.update(dict.fromkeys(tokens, False))
@@ -125,6 +132,12 @@ class Transaction:
         state.last_sent_at = sent_at = max(state.last_sent_at, self.now)
         state.file_count += len(files)
         state.file_bytes += new_bytes
+        client_token = None
+        if message.sender is Sender.CUSTOMER:
+            state.unread_count += 1
+        elif message.agent_name is not None:
+            state.agent_name = message.agent_name
+            client_token = token and token.token
         self._changed[chat_id] = state
         key = state.chat_key
         self._messages.append(
@@ -137,6 +150,8 @@ class Transaction:
                 sent_at,
                 message.text,
                 len(files),
+                message.agent_name,
+                client_token,
             )
         )
         for position, file in enumerate(files):
@@ -158,7 +173,15 @@ class Transaction:
             return
         execute = self._cursor.execute
         counters = [
-            (state.chat_key, state.last_sequence, state.last_sent_at, state.file_count, state.file_bytes)
+            (
+                state.chat_key,
+                state.last_sequence,
+                state.last_sent_at,
+                state.file_count,
+                state.file_bytes,
+                state.unread_count,
+                state.agent_name,
+            )
             for state in self._changed.values()
         ]
         execute(self._sql.update_counters, (json.dumps(counters),))
@@ -196,6 +219,7 @@ class Transaction:
             raise chat_ended(chat_id)
         elif customer_name is not None and row[5] is None:
             self._cursor.execute(self._sql.name_customer, (customer_name, chat_id))
+            self.touched.add(chat_id)
         row = self._one(self._sql.select_chat, chat_id)
         assert row is not None
         if token is not None:
@@ -215,6 +239,25 @@ class Transaction:
         self.moved[chat_id] = (chat.last_sequence, False)
         return chat
 
+    def mark_read(self, chat_id: str, *, sequence: int) -> None:
+        """ChatStore.mark_read."""
+        self.write_out()
+        mark = self._one(self._sql.select_read_mark, chat_id)
+        if mark is None:
+            raise chat_not_found(chat_id)
+        chat_key, last_sequence, unread_count, read_sequence = mark
+        sequence = min(sequence, last_sequence)
+        if sequence <= read_sequence:
+            return
+        # Of the two parts that the mark makes, the shorter one is counted.
+        if last_sequence - sequence <= sequence - read_sequence:
+            (unread_count,) = self._only(self._sql.count_customers, chat_key, sequence, last_sequence)
+        else:
+            unread_count -= self._only(self._sql.count_customers, chat_key, read_sequence, sequence)[0]
+        self._cursor.execute(self._sql.mark_read, (unread_count, sequence, chat_key))
+        self._chats.pop(chat_id, None)
+        self.touched.add(chat_id)
+
     def remember_swept(self, *, stamps: Mapping[str, str], forget: Iterable[str]) -> None:
         """SweepableChatStore.remember_swept."""
         self._cursor.executemany(self._sql.delete_swept, [(day,) for day in forget])
@@ -229,12 +272,18 @@ class Transaction:
         change_nothing(self._cursor)
 
     def _open_chat(self, chat_id: str, customer_name: str | None, account: str | None) -> _ChatState:
-        opened = (chat_id, OPEN, customer_name, self.now, account, 0, self.now, 0, 0)
+        opened = (chat_id, OPEN, customer_name, self.now, account, 0, self.now, 0, 0, 0, 0)
         self._cursor.execute(self._sql.insert_chat, opened)
         key = self._cursor.lastrowid
         assert key is not None
-        state = self._chats[chat_id] = _ChatState(key, True, 0, self.now, 0, 0)
+        state = self._chats[chat_id] = _ChatState(key, True, 0, self.now, 0, 0, 0)
+        self.touched.add(chat_id)
         return state
+
+    def _only(self, statement: str, *parameters: object) -> Row:
+        row = self._one(statement, *parameters)
+        assert row is not None
+        return row
 
     def _one(self, statement: str, *parameters: object) -> Row | None:
         # fetchall, although there is at most one row: it steps the statement to its end. A RETURNING that is not

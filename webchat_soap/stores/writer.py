@@ -17,7 +17,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from webchat_soap.domain.errors import Internal, WebchatError
@@ -58,7 +58,7 @@ class GroupWriter:
     """Runs commands in group commits. The thread, its connection and its lock file come with the first command.
 
     `now` gives milliseconds since 1970; `note` is told within the turn, and `announce` after each commit, which
-    chats moved.
+    chats moved; `announce` also of which chats anything else has changed.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class GroupWriter:
         turn: Turn,
         statements: Statements,
         now: Callable[[], int],
-        announce: Callable[[Mapping[str, tuple[int, bool]]], None],
+        announce: Callable[[Mapping[str, tuple[int, bool]], Collection[str]], None],
         note: Callable[[Mapping[str, tuple[int, bool]]], None],
         patience_seconds: float,
     ) -> None:
@@ -141,9 +141,9 @@ class GroupWriter:
             if last >= GATHER_FROM:
                 self._let_more_come()
             batch: list[Write[Any]] = []
-            moved: Mapping[str, tuple[int, bool]] = {}
+            done: Transaction | None = None
             try:
-                moved = self._commit(first, batch)
+                done = self._commit(first, batch)
             except BaseException as error:
                 # Nobody else would answer the callers, and the thread must live on for the next.
                 self._let_go()
@@ -155,13 +155,15 @@ class GroupWriter:
                 except Exception:  # a callback without memory, say: the others are still to be answered
                     _LOG.exception("a caller could not be called back")
             self._patience.forget_answered()
+            if done is None:
+                continue
             try:
-                self._announce(moved)
+                self._announce(done.moved, done.touched)
             except Exception:  # what is stored is answered; who waits for it has a timeout
-                _LOG.exception("nobody was told of %d chats that moved", len(moved))
+                _LOG.exception("nobody was told of %d chats that moved", len(done.moved))
         self._let_go()
 
-    def _commit(self, first: Write[Any], batch: list[Write[Any]]) -> Mapping[str, tuple[int, bool]]:
+    def _commit(self, first: Write[Any], batch: list[Write[Any]]) -> Transaction:
         if self._connection is None:
             self._connection = self._database.connect()  # before the turn: making the schema takes it too
         self._waits_for_lock = True
@@ -171,18 +173,19 @@ class GroupWriter:
             cursor.execute("BEGIN IMMEDIATE")
             self._waits_for_lock = False
             self._gather(first, batch, MAX_BATCH)
-            moved = self._run_all(batch, cursor, guarded=False)
-            if moved is None:
+            done = self._run_all(batch, cursor, guarded=False)
+            if done is None:
                 cursor.execute("ROLLBACK")
                 cursor.execute("BEGIN IMMEDIATE")
-                moved = self._run_all(batch, cursor, guarded=True)
+                done = self._run_all(batch, cursor, guarded=True)
+                assert done is not None, "each command has a savepoint of its own"
             self._database.check_in_place()
             self._seal(cursor)
             try:
-                self._note(moved or {})  # before the receipts, and in the turn: the last commit's is the one that stays
+                self._note(done.moved)  # before the receipts, and in the turn: the last commit's is the one that stays
             except Exception:  # what is committed must not end as a failure
                 _LOG.exception("what was acknowledged could not be noted")
-            return moved or {}
+            return done
         finally:
             self._waits_for_lock = False
             self._turn.give_back()
@@ -203,9 +206,7 @@ class GroupWriter:
                 raise _UnsureError from error
             raise
 
-    def _run_all(
-        self, batch: list[Write[Any]], cursor: sqlite3.Cursor, *, guarded: bool
-    ) -> Mapping[str, tuple[int, bool]] | None:
+    def _run_all(self, batch: list[Write[Any]], cursor: sqlite3.Cursor, *, guarded: bool) -> Transaction | None:
         """Run every command of the batch. A failed one must leave nothing: `guarded` gives each a savepoint for that.
 
         Without, None when one failed after it had written, which says: undo all and run them again, guarded. Refusals
@@ -247,7 +248,7 @@ class GroupWriter:
             transaction.write_out()
         except sqlite3.IntegrityError:  # of one of them; which one, the guarded run will tell
             return None
-        return transaction.moved
+        return transaction
 
     def _let_more_come(self) -> None:
         until = time.monotonic() + MAX_GATHER_SECONDS

@@ -52,6 +52,11 @@ class AgentPages:
         self._is_trial_possible = is_trial_possible
         self._console = console or self._placeholder
 
+    @property
+    def door(self) -> Door:
+        """What lets people into all else under /agent/."""
+        return self._door
+
     def respond(self, environ: WSGIEnvironment) -> Response:
         """The answer to a request whose path is /agent or begins with /agent/."""
         path: str = environ.get("PATH_INFO", "")
