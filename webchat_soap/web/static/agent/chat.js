@@ -2,7 +2,7 @@
 
 import { $, el, icon } from "./dom.js";
 import { call, chatPath, session } from "./api.js";
-import { bytes, exactTime } from "./format.js";
+import { bytes, mediumTime } from "./format.js";
 import { History, isUnknownChat } from "./history.js";
 import { faceOf, nameOf } from "./list.js";
 import { Log } from "./log.js";
@@ -168,7 +168,7 @@ export class ChatView {
     const name = chat ? nameOf(chat) : this.chatId;
     if ($("who").textContent !== name) $("who").textContent = name;
     $("face").replaceChildren(...(chat ? [faceOf(chat)] : []));
-    const about = [chat?.customerName ? this.chatId : null, chat ? t("chat.since", { when: exactTime(chat.startedAt) }) : null, this.usage ? many("chat.files", this.usage.files, { size: bytes(this.usage.bytes) }) : null];
+    const about = [chat?.customerName ? this.chatId : null, chat ? t("chat.since", { when: mediumTime(chat.startedAt) }) : null, this.usage ? many("chat.files", this.usage.files, { size: bytes(this.usage.bytes) }) : null];
     $("about").textContent = about.filter(Boolean).join(" · ");
     $("about").title = $("about").textContent;
     const ended = chat?.status === "ENDED" || this.history?.status === "ENDED";
@@ -183,7 +183,7 @@ export class ChatView {
   }
 
   #showEnded(chat) {
-    const says = chat?.endedAt ? t("ended.says", { who: chat.endedBy ?? t("ended.somebody"), when: exactTime(chat.endedAt) }) : t("ended.title");
+    const says = chat?.endedAt ? t("ended.says", { who: chat.endedBy ?? t("ended.somebody"), when: mediumTime(chat.endedAt) }) : t("ended.title");
     const draft = this.composer.draft.trim();
     $("ended").replaceChildren(
       icon("end"),

@@ -20,13 +20,13 @@ export function el(tag, { on, style, text, ...attributes } = {}, ...children) {
   return node;
 }
 
-/** An icon of icons.svg; it says nothing to screen readers. */
+/** One of the icons that the page carries; it says nothing to screen readers. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `${document.body.dataset.icons}#${name}`);
+  use.setAttribute("href", `#icon-${name}`);
   svg.append(use);
   return svg;
 }

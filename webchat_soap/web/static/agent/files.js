@@ -52,7 +52,7 @@ function unshown(size, name) {
 
 function player(file) {
   const video = file.fileType === "VIDEO";
-  const size = video ? fitted({ width: file.width ?? 1280, height: file.height ?? 720 }, MAX_WIDTH + 40, MAX_HEIGHT) : { width: MAX_WIDTH, height: 54 };
+  const size = video ? fitted(large(file), MAX_WIDTH + 40, MAX_HEIGHT) : { width: MAX_WIDTH, height: 54 };
   const known = el("span", { class: "file-length", text: file.durationMilliseconds ? length(file.durationMilliseconds) : "" });
   const media = el(video ? "video" : "audio", {
     src: file.fileUrl,
@@ -60,7 +60,7 @@ function player(file) {
     preload: "none",
     playsinline: video,
     "aria-label": t(video ? "file.video" : "file.audio", { name: file.originalFileName }),
-    style: video ? { width: `${Math.max(size.width, 220)}px`, height: `${size.height}px` } : {},
+    style: video ? { width: `${size.width}px`, height: `${size.height}px` } : {},
   });
   media.addEventListener("loadedmetadata", () => {
     if (Number.isFinite(media.duration)) known.textContent = length(media.duration * 1000);
@@ -69,6 +69,13 @@ function player(file) {
   media.addEventListener("error", () => media.replaceWith(unshown(size, video ? "video" : "audio")), { once: true });
   near.observe(media);
   return el("figure", { class: `file ${video ? "video" : "audio"}` }, media, caption(file, known));
+}
+
+/** A video's size, made so large that its controls have room. */
+function large({ width, height }) {
+  if (!width || !height) return { width: 1280, height: 720 };
+  const scale = Math.max(1, (MAX_WIDTH - 20) / width);
+  return { width: width * scale, height: height * scale };
 }
 
 function paper(file, open) {

@@ -11,6 +11,7 @@ const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style:
 const relativeDay = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
+const medium = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 const thisYear = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
 const otherYear = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const shortDay = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
@@ -69,6 +70,9 @@ function ago(time) {
 
 /** Day, date and time to the second. */
 export const exactTime = (text) => exact.format(Date.parse(text));
+
+/** Date and time to the minute, as short as it is exact. */
+export const mediumTime = (text) => medium.format(Date.parse(text));
 
 /** A `time` element with the exact time on hover, kept up to date by `refreshTimes`. */
 export function timeElement(text, { row = false } = {}) {

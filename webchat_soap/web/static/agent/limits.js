@@ -28,7 +28,8 @@ export function localFault(file, usage, waiting) {
   return null;
 }
 
-/** "Images 10 MB · Sound 16 MB · …" */
+/** "At most: pictures 10 MB · sound 16 MB · …" */
 export function limitsText() {
-  return session.limits.fileLimit.map((limit) => t("limits.family", { family: t(`family.${limit.fileType}`), size: bytes(limit.maxSize) })).join(" · ");
+  const families = session.limits.fileLimit.map((limit) => t("limits.family", { family: t(`family.${limit.fileType}`), size: bytes(limit.maxSize) }));
+  return t("limits.all", { families: families.join(" · ") });
 }

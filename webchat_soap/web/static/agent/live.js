@@ -12,6 +12,7 @@ export class Live extends Signals {
   #chatId = null;
   #after = () => 0;
   #stopped = false;
+  #connecting = false;
 
   constructor() {
     super();
@@ -27,9 +28,10 @@ export class Live extends Signals {
     this.#connect();
   }
 
-  /** Tries again without waiting. */
+  /** Tries again without waiting; does nothing where a stream stands or is just being opened. */
   now() {
-    this.#naps.wake();
+    if (this.connected || this.#connecting) return;
+    if (!this.#naps.wake()) this.#connect();
   }
 
   /** No session: nothing is tried any more. */
@@ -42,6 +44,7 @@ export class Live extends Signals {
     if (this.#stopped) return;
     const asked = this.#chatId === null ? "" : `?${new URLSearchParams({ chat: this.#chatId, after: this.#after() })}`;
     const before = this.#source;
+    this.#connecting = true;
     const source = new EventSource(`api/events${asked}`);
     this.#source = source;
     const heard = (name, action) =>
@@ -51,6 +54,7 @@ export class Live extends Signals {
       });
     heard("hello", (data) => {
       before?.close();
+      this.#connecting = false;
       this.#tries = 0;
       const back = !this.connected;
       this.#say(true);
@@ -72,6 +76,7 @@ export class Live extends Signals {
   // The browser would try again by itself, but with the address of the first time: `after` has moved on since.
   async #again() {
     this.#source.close();
+    this.#connecting = false;
     const source = this.#source;
     this.#tries += 1;
     this.#lost();

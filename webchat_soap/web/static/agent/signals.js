@@ -40,7 +40,10 @@ export class Naps {
     });
   }
 
+  /** Tells whether there were any. */
   wake() {
-    for (const done of [...this.#under]) done();
+    const under = [...this.#under];
+    for (const done of under) done();
+    return under.length > 0;
   }
 }

@@ -71,6 +71,7 @@ export class Viewer {
     this.#name.textContent = file.originalFileName;
     this.#previous.setAttribute("aria-disabled", String(this.#place === 0));
     this.#next.setAttribute("aria-disabled", String(this.#place === this.#pictures.length - 1));
+    this.#previous.hidden = this.#next.hidden = this.#pictures.length < 2;
     this.#download.replaceChildren(downloadLink(file));
     this.#fit();
   }
