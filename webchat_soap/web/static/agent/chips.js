@@ -71,13 +71,13 @@ export class Chips {
     chip.retry.hidden = !["failed", "waiting"].includes(upload.state);
     chip.bar.hidden = failed || upload.state === "ready";
     if (upload.state === "posting") chip.bar.removeAttribute("value");
-    else chip.bar.value = upload.gone / upload.size;
+    else chip.bar.value = share(upload);
   }
 
   #progress(upload) {
     const chip = this.#chips.get(upload.token);
     if (!chip) return;
-    chip.bar.value = upload.gone / upload.size;
+    chip.bar.value = share(upload);
     if (upload.state === "uploading") chip.state.textContent = stateText(upload);
   }
 
@@ -104,6 +104,9 @@ export class Chips {
   }
 }
 
+// Of an empty file all is there.
+const share = ({ gone, size }) => (size === 0 ? 1 : gone / size);
+
 function preview(upload) {
   const family = guessedFamily({ type: upload.type });
   if (family !== "IMAGE") return { node: el("span", { class: "chip-preview" }, icon((family ?? "DOCUMENT").toLowerCase())) };
@@ -117,7 +120,7 @@ function stateText(upload) {
   const { state, fault } = upload;
   if (state === "failed" || state === "refused") return faultText(fault);
   if (state === "waiting") return t("chip.waiting", { why: faultText(fault) });
-  if (state === "uploading") return t("chip.uploading", { percent: Math.floor((upload.gone / upload.size) * 100) });
+  if (state === "uploading") return t("chip.uploading", { percent: Math.floor(share(upload) * 100) });
   if (state === "posting" || upload.wanted) return t("chip.posting");
   return t(state === "ready" ? "chip.ready" : "chip.queued");
 }

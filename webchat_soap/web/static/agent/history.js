@@ -4,6 +4,7 @@ import { call, chatPath, Refused } from "./api.js";
 import { Signals } from "./signals.js";
 
 const PAGE = 50;
+const MORE = 100;
 const CATCH_UP = 100;
 
 /** Emits "added" with the messages that came at the end, "ended" when the chat's status says so. */
@@ -51,7 +52,7 @@ export class History extends Signals {
   /** Loads one page of what is before; several calls at once share one question. Returns how many came. */
   older() {
     if (this.complete || !this.opened) return Promise.resolve(0);
-    this.#older ??= this.#get({ before: this.oldest, max: PAGE })
+    this.#older ??= this.#get({ before: this.oldest, max: MORE })
       .then((page) => {
         const before = page.message.filter((message) => message.sequence < this.oldest);
         this.messages = [...before, ...this.messages];

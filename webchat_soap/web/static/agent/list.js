@@ -47,6 +47,10 @@ export class List {
     return this.#chats.ordered().find((chat) => chat.unread > 0 && chat.CHATID !== this.#selected())?.CHATID ?? null;
   }
 
+  focus(chatId) {
+    this.#rows.get(chatId)?.link.focus();
+  }
+
   reveal(chatId) {
     this.#rows.get(chatId)?.node.scrollIntoView({ block: "nearest" });
   }

@@ -169,10 +169,7 @@ export class Log {
       this.#list.firstElementChild?.remove();
       this.#list.prepend(...nodes.filter(Boolean));
       this.#first = first;
-      while (this.#list.children.length > MAX_SHOWN && this.#isBelow(this.#list.lastElementChild)) {
-        this.#list.lastElementChild.remove();
-        this.#last -= 1;
-      }
+      this.#last -= this.#letGo([...this.#list.children].reverse(), (node) => this.#isBelow(node));
     });
     this.#edge();
   }
@@ -188,10 +185,7 @@ export class Log {
       if (this.#list.children.length === 0) this.#first = this.#last + 1;
       this.#list.append(...nodes.filter(Boolean));
       this.#last = last;
-      while (this.#list.children.length > MAX_SHOWN && (this.#pinned || this.#isAbove(this.#list.firstElementChild))) {
-        this.#list.firstElementChild.remove();
-        this.#first += 1;
-      }
+      this.#first += this.#letGo([...this.#list.children], (node) => this.#pinned || this.#isAbove(node));
     });
     this.#edge();
   }
@@ -208,6 +202,16 @@ export class Log {
     const after = sequence && this.#list.querySelector(`[data-sequence="${sequence}"]`);
     if (after) this.#scroller.scrollTop += after.getBoundingClientRect().bottom - before;
     if (focused && document.activeElement === document.body) this.#scroller.focus({ preventScroll: true });
+  }
+
+  /** Takes out the first of `nodes` that are too many and far from the reader; returns how many. */
+  #letGo(nodes, isFar) {
+    // All are measured before any goes: each measure after a change would lay the page out anew.
+    const many = Math.max(0, nodes.length - MAX_SHOWN);
+    const near = nodes.slice(0, many).findIndex((node) => !isFar(node));
+    const gone = nodes.slice(0, near < 0 ? many : near);
+    for (const node of gone) node.remove();
+    return gone.length;
   }
 
   #isBelow(node) {

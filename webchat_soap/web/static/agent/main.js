@@ -37,7 +37,9 @@ function go(chatId) {
 async function openRoute() {
   const chatId = route();
   if (chatId === view.chatId) return;
+  const before = view.chatId;
   const opened = view.open(chatId);
+  if (chatId === null && before !== null) list.focus(before);
   if (chatId !== null) {
     list.reveal(chatId);
     sessionStorage.setItem("webchat/last", chatId);
@@ -119,11 +121,7 @@ function tie() {
     keys.help();
   });
   $("skip").addEventListener("click", () => (view.chatId === null ? $("search") : $("log")).focus());
-  $("back").addEventListener("click", () => {
-    const chatId = view.chatId;
-    go(null);
-    document.querySelector(`a[href="${CSS.escape(`#/chat/${encodeURIComponent(chatId)}`)}"]`)?.focus();
-  });
+  $("back").addEventListener("click", () => go(null));
   const askToEnd = setUpEnding((chat) => {
     chats.apply([chat]);
     view.history?.take([], "ENDED");

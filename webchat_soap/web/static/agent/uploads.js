@@ -141,7 +141,9 @@ export class Uploads extends Signals {
   /** After a fault: waits and tells true where another try makes sense, else leaves the file failed or refused. */
   async #again(upload, fault) {
     upload.tries += 1;
+    // How much is there is asked for anew: the service may have lost it, too.
     upload.resumed = true;
+    upload.complete = false;
     const refused = fault instanceof Refused;
     const wait = !refused || fault.status === 401 || (fault.retryable && (upload.tries < MAX_TRIES || fault.retryAfterSeconds));
     const elsewhere = refused && fault.code === "WrongOffset" && upload.tries < MAX_TRIES;
@@ -164,7 +166,8 @@ export class Uploads extends Signals {
     this.emit("changed", upload.chatId);
     // A page that was closed between the post and its receipt: the same post tells whether it is done.
     if (!(upload.posting && (await this.#tryPost(upload)))) {
-      await this.#pieces(upload);
+      if (!upload.complete) await this.#pieces(upload);
+      upload.complete = true;
       upload.state = "ready";
       upload.fault = null;
       this.emit("changed", upload.chatId);
