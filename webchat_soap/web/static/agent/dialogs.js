@@ -2,8 +2,10 @@
 
 import { $, el } from "./dom.js";
 import { call, chatPath, faultText } from "./api.js";
+import { t } from "./words.js";
 
-/** Asks once more before a chat is ended; `ended` gets the answer's summary. */
+/** Asks once more before a chat is ended; `ended` gets the answer's summary.
+ * Returns the function that asks, for a CHATID and what the chat is called. */
 export function setUpEnding(ended) {
   const dialog = $("end-dialog");
   const yes = $("end-yes");
@@ -21,8 +23,9 @@ export function setUpEnding(ended) {
       yes.removeAttribute("aria-busy");
     }
   });
-  return (asked) => {
+  return (asked, name) => {
     chatId = asked;
+    $("end-title").textContent = t("end.title", { name });
     $("end-error").textContent = "";
     dialog.showModal();
   };

@@ -32,6 +32,8 @@ const route = () => (location.hash.startsWith("#/chat/") ? decodeURIComponent(lo
 
 function go(chatId) {
   location.hash = chatId === null ? "#/" : `#/chat/${encodeURIComponent(chatId)}`;
+  // Not when the browser tells of the change: the next key may be there before, and would be for the chat before.
+  openRoute();
 }
 
 async function openRoute() {
@@ -128,7 +130,7 @@ function tie() {
     view.showTop();
     $("log").focus();
   });
-  $("end-button").addEventListener("click", () => askToEnd(view.chatId));
+  $("end-button").addEventListener("click", () => askToEnd(view.chatId, $("who").textContent));
   chats.on("changed", () => {
     showTitle(chats.counts.unread, view.chat ? nameOf(view.chat) : null);
     view.showTop();
