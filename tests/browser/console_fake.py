@@ -5,10 +5,7 @@ It answers what the page asks as the service does, and keeps what it was told, s
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import mimetypes
 import socket
 import threading
 import time
@@ -16,16 +13,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Request, Response
 
-from webchat_soap.domain.file import FileType, StoredFile
-from webchat_soap.web.public_files import PublicFiles
+from tests.browser.console_files import FakeFiles, Fault
 
-DATA = Path(__file__).parent / "data"
 STATIC = Path(str(files("webchat_soap.web"))) / "static" / "agent"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -45,33 +40,17 @@ LIMITS = {
     "maxFilesPerChat": 50,
     "maxBytesPerChat": 500 * MIB,
 }
-MAGIC = {
-    b"\x89PNG": (FileType.IMAGE, "image/png", "png", (48, 32)),
-    b"\xff\xd8\xff": (FileType.IMAGE, "image/jpeg", "jpg", None),
-    b"%PDF": (FileType.DOCUMENT, "application/pdf", "pdf", None),
-    b"ID3": (FileType.AUDIO, "audio/mpeg", "mp3", None),
-    b"\xff\xfb": (FileType.AUDIO, "audio/mpeg", "mp3", None),
-    b"\x00\x00\x00": (FileType.VIDEO, "video/mp4", "mp4", (160, 90)),
-}
 
 
 def zulu(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Fault(Exception):
-    """An error as the service writes it."""
-
-    def __init__(self, status: int, code: str, message: str, **more: object) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error = {"code": code, "message": message, "retryable": status >= 500, **more}
-
-
-class FakeConsole:
+class FakeConsole(FakeFiles):
     """Chats in memory. Set `before` to a function of the request that may raise a Fault or call `cut`."""
 
     def __init__(self, *, agent: str = "Ayşe Yılmaz", language: str = "en") -> None:
+        super().__init__()
         self.agent = agent
         self.language = language
         self.before: Any = lambda request: None
@@ -80,13 +59,10 @@ class FakeConsole:
         self.chats: dict[str, dict[str, Any]] = {}
         self.uploads: dict[tuple[str, str], bytearray] = {}
         self.receipts: dict[tuple[str, str], dict[str, Any]] = {}
-        self.names: dict[str, StoredFile] = {}
-        self.contents: dict[str, bytes] = {}
         self.piece_bytes = 512 * 1024
         self._news = threading.Condition()
         self._changes: list[str] = []
         self._stopped = False
-        self._public_files = PublicFiles(chats=self, files=self)  # type: ignore[arg-type]
         self._template = Environment(
             loader=PackageLoader("webchat_soap.web", "templates/agent"),
             autoescape=True,
@@ -158,47 +134,6 @@ class FakeConsole:
                 | ({"agentName": self.agent} if own else {})
             )
 
-    def store(self, data: bytes, original_name: str, **sizes: int) -> dict[str, Any]:
-        """Bytes as a stored file; its kind is told by its first bytes."""
-        kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-        if kind is None:
-            kind = (FileType.DOCUMENT, mimetypes.guess_type(original_name)[0] or "text/plain", "txt", None)
-            if data.startswith(b"MZ"):
-                raise Fault(
-                    422,
-                    "UnsupportedFileType",
-                    "The file is a program, which is not taken; send a picture, sound, video or document.",
-                    detectedType="application/x-dosexec",
-                )
-        family, content_type, extension, pixels = kind
-        name = f"20261122-00000000-0000-4000-8000-{len(self.names):012d}.{extension}"
-        file = StoredFile(
-            file_id=name[9:45],
-            name=name,
-            original_name=original_name,
-            file_type=family,
-            content_type=content_type,
-            size=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
-        self.names[name], self.contents[name] = file, data
-        told: dict[str, Any] = {
-            "fileId": file.file_id,
-            "fileUrl": f"/public_files/{name}",
-            "fileName": name,
-            "originalFileName": original_name,
-            "fileType": family.value,
-            "contentType": content_type,
-            "size": file.size,
-            "sha256": file.sha256,
-        }
-        if pixels and not sizes:
-            sizes = {"width": pixels[0], "height": pixels[1]}
-        return told | sizes
-
-    def sample(self, name: str, original_name: str | None = None) -> dict[str, Any]:
-        return self.store((DATA / name).read_bytes(), original_name or name)
-
     def end(self, chat_id: str, by: str) -> None:
         with self._news:
             chat = self.chats[chat_id]
@@ -208,14 +143,6 @@ class FakeConsole:
 
     def texts(self, chat_id: str) -> list[str]:
         return [message["text"] for message in self.chats[chat_id]["messages"] if "text" in message]
-
-    # -- the ports of PublicFiles
-
-    def find_file(self, name: str) -> StoredFile | None:
-        return self.names.get(name)
-
-    def open(self, name: str) -> BinaryIO:
-        return io.BytesIO(self.contents[name])
 
     # -- HTTP
 
@@ -274,7 +201,9 @@ class FakeConsole:
             case "GET", ["chats"]:
                 return self._list(asked)
             case "GET", ["events"]:
-                return Response(self._events(asked.get("chat"), int(asked.get("after", 0))), content_type="text/event-stream")
+                return Response(
+                    self._events(asked.get("chat"), int(asked.get("after", 0))), content_type="text/event-stream"
+                )
             case _, ["chats", chat_id, *rest]:
                 if chat_id not in self.chats:
                     raise Fault(404, "ChatNotFound", "There is no such chat; check the CHATID.")
@@ -287,7 +216,10 @@ class FakeConsole:
             case "GET", []:
                 files = [file for message in chat["messages"] for file in message["file"]]
                 return _json(
-                    {"chat": self._summary(chat), "usage": {"files": len(files), "bytes": sum(f["size"] for f in files)}}
+                    {
+                        "chat": self._summary(chat),
+                        "usage": {"files": len(files), "bytes": sum(f["size"] for f in files)},
+                    }
                 )
             case "GET", ["messages"]:
                 return self._messages(chat, request.args)
@@ -419,7 +351,9 @@ class FakeConsole:
             changed = set(self._changes[seen:])
             seen += len(self._changes[seen:])
             if changed:
-                yield event("chats", {"chat": [self._summary(self.chats[each]) for each in changed], "counts": self._counts()})
+                yield event(
+                    "chats", {"chat": [self._summary(self.chats[each]) for each in changed], "counts": self._counts()}
+                )
             if time.monotonic() - spoken > 1:
                 spoken = time.monotonic()
                 yield b": still here\n\n"

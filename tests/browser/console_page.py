@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 AXE = Path(__file__).parents[2] / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+CHAT = "order-4711"
 PNG = (Path(__file__).parent / "data" / "picture.png").read_bytes()
 
 needs_axe = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (tests/browser/install)")
@@ -33,8 +34,8 @@ def violations(page: Page) -> list[str]:
     found: dict[str, Any] = debugger.send(
         "Runtime.evaluate",
         {
-            "expression": """axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa',
-                'best-practice']}).then(({violations}) => violations.flatMap(({id, nodes}) =>
+            "expression": """axe.run(document, {iframes: false, resultTypes: ['violations'],
+                runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(({violations}) => violations.flatMap(({id, nodes}) =>
                 nodes.map(node => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary}`)))""",
             "awaitPromise": True,
             "returnByValue": True,
@@ -65,3 +66,9 @@ def drop_or_paste(page: Page, event: str, name: str, data: bytes) -> None:
         }""",
         [event, name, list(data)],
     )
+
+
+def send(page: Page, text: str) -> None:
+    """Write a text and press Enter."""
+    page.locator("#text").fill(text)
+    page.locator("#text").press("Enter")

@@ -37,7 +37,7 @@ export function faultText(fault) {
     seconds: fault.retryAfterSeconds ?? "",
   };
   const family = fault.text ? "error" : "local";
-  const special = `${family}.${fault.code}.${fault.field}`;
+  const special = `${family}.${fault.code}.${fault.field ?? (fault.detectedType ? "" : "unknown")}`;
   if (has(special)) return t(special, values);
   const key = `${family}.${fault.code}`;
   return has(key) ? t(key, values) : (fault.text ?? t("error.unknown"));
@@ -65,7 +65,8 @@ export async function call(method, path, { json, signal, again = true } = {}) {
   } catch (error) {
     if (error instanceof Refused) {
       // Another tab may have signed in anew: its token is ours too.
-      if (error.code === "CsrfRefused" && again && (await renewed())) return call(method, path, { json, signal, again: false });
+      if (error.code === "CsrfRefused" && again && (await renewed()))
+        return call(method, path, { json, signal, again: false });
       throw error;
     }
     if (signal?.aborted) throw error;

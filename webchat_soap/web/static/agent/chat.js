@@ -105,14 +105,23 @@ export class ChatView {
 
   #showLog(history) {
     const unread = this.chat?.unread ?? 0;
-    this.log.show(history, { customerName: this.chat?.customerName, unreadFrom: unreadFrom(history, unread), open: this.#open });
+    this.log.show(history, {
+      customerName: this.chat?.customerName,
+      unreadFrom: unreadFrom(history, unread),
+      open: this.#open,
+    });
     this.#showPending();
   }
 
   #open = {
     picture: (file) => {
-      const pictures = this.history.messages.flatMap((message) => message.file).filter((each) => each.fileType === "IMAGE" && !each.removedAt);
-      this.#viewer.show(pictures, pictures.findIndex((each) => each.fileId === file.fileId));
+      const pictures = this.history.messages
+        .flatMap((message) => message.file)
+        .filter((each) => each.fileType === "IMAGE" && !each.removedAt);
+      this.#viewer.show(
+        pictures,
+        pictures.findIndex((each) => each.fileId === file.fileId),
+      );
     },
     paper: (file) => this.#panel.show(file),
   };
@@ -136,18 +145,32 @@ export class ChatView {
     this.log.added(messages);
     for (const message of messages) {
       if (message.agentName === session.agentName && message.sender === "AGENT") continue;
-      const what = message.text ?? message.file.map((file) => t("announce.file", { family: t(`kind.${file.fileType}`), name: file.originalFileName })).join(", ");
+      const what =
+        message.text ??
+        message.file
+          .map((file) => t("announce.file", { family: t(`kind.${file.fileType}`), name: file.originalFileName }))
+          .join(", ");
       announce(t("announce.message", { who: senderName(message, this.chat?.customerName), what }));
     }
     if (this.usage) {
-      for (const file of messages.flatMap((message) => message.file)) this.usage = { files: this.usage.files + 1, bytes: this.usage.bytes + file.size };
+      for (const file of messages.flatMap((message) => message.file))
+        this.usage = { files: this.usage.files + 1, bytes: this.usage.bytes + file.size };
     }
     this.#markLater();
   }
 
   /** A message of ours is stored: it is shown at once, the live stream brings it again and is not needed for it. */
   stored(chatId, receipt, { text, token }) {
-    const message = { messageId: receipt.messageId, sequence: receipt.sequence, sender: "AGENT", agentName: session.agentName, sentAt: receipt.sentAt, text, clientToken: token, file: receipt.file ?? [] };
+    const message = {
+      messageId: receipt.messageId,
+      sequence: receipt.sequence,
+      sender: "AGENT",
+      agentName: session.agentName,
+      sentAt: receipt.sentAt,
+      text,
+      clientToken: token,
+      file: receipt.file ?? [],
+    };
     this.#histories.get(chatId)?.take([message]);
   }
 
@@ -168,7 +191,11 @@ export class ChatView {
     const name = chat ? nameOf(chat) : this.chatId;
     if ($("who").textContent !== name) $("who").textContent = name;
     $("face").replaceChildren(...(chat ? [faceOf(chat)] : []));
-    const about = [chat?.customerName ? this.chatId : null, chat ? t("chat.since", { when: mediumTime(chat.startedAt) }) : null, this.usage ? many("chat.files", this.usage.files, { size: bytes(this.usage.bytes) }) : null];
+    const about = [
+      chat?.customerName ? this.chatId : null,
+      chat ? t("chat.since", { when: mediumTime(chat.startedAt) }) : null,
+      this.usage ? many("chat.files", this.usage.files, { size: bytes(this.usage.bytes) }) : null,
+    ];
     $("about").textContent = about.filter(Boolean).join(" · ");
     $("about").title = $("about").textContent;
     const ended = chat?.status === "ENDED" || this.history?.status === "ENDED";
@@ -183,11 +210,19 @@ export class ChatView {
   }
 
   #showEnded(chat) {
-    const says = chat?.endedAt ? t("ended.says", { who: chat.endedBy ?? t("ended.somebody"), when: mediumTime(chat.endedAt) }) : t("ended.title");
+    const says = chat?.endedAt
+      ? t("ended.says", { who: chat.endedBy ?? t("ended.somebody"), when: mediumTime(chat.endedAt) })
+      : t("ended.title");
     const draft = this.composer.draft.trim();
     $("ended").replaceChildren(
       icon("end"),
-      el("div", {}, el("p", { class: "ended-title", text: says }), el("p", { text: t("ended.explains") }), draft ? el("p", { class: "ended-draft", dir: "auto", text: t("ended.draft", { draft }) }) : null),
+      el(
+        "div",
+        {},
+        el("p", { class: "ended-title", text: says }),
+        el("p", { text: t("ended.explains") }),
+        draft ? el("p", { class: "ended-draft", dir: "auto", text: t("ended.draft", { draft }) }) : null,
+      ),
     );
   }
 
@@ -197,7 +232,12 @@ export class ChatView {
     if (!history?.opened || document.hidden || !document.hasFocus() || !this.log.atNewest || $("talk").hidden) return;
     const chat = this.chat;
     const mark = `${history.chatId}/${history.last}`;
-    if (history.last === 0 || mark === this.#readMark || (chat && chat.unread === 0 && chat.lastSequence <= history.last)) return;
+    if (
+      history.last === 0 ||
+      mark === this.#readMark ||
+      (chat && chat.unread === 0 && chat.lastSequence <= history.last)
+    )
+      return;
     this.#readMark = mark;
     this.chats.markRead(history.chatId);
     call("POST", chatPath(history.chatId, "/read"), { json: { sequence: history.last } }).catch(() => {

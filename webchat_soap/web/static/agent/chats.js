@@ -31,11 +31,15 @@ export class Chats extends Signals {
 
   /** The summaries in order: open ones unread first, then newest message; ended ones newest end first. */
   ordered() {
-    const unread = (chat) => (chat.unread > 0 || (this.sticky?.chatId === chat.CHATID && this.sticky.wasUnread) ? 1 : 0);
+    const unread = (chat) =>
+      chat.unread > 0 || (this.sticky?.chatId === chat.CHATID && this.sticky.wasUnread) ? 1 : 0;
     const time = (chat) => (this.status === "open" ? (chat.lastSentAt ?? chat.startedAt) : (chat.endedAt ?? ""));
     return [...this.#shown]
       .map((chatId) => this.#known.get(chatId))
-      .sort((a, b) => (this.status === "open" ? unread(b) - unread(a) : 0) || (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : 0));
+      .sort(
+        (a, b) =>
+          (this.status === "open" ? unread(b) - unread(a) : 0) || (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : 0),
+      );
   }
 
   /** Shows another filter or search. */

@@ -49,7 +49,12 @@ export class Chips {
       "li",
       { class: "chip", "data-token": upload.token },
       chip.preview.node,
-      el("span", { class: "chip-what" }, el("bdi", { class: "chip-name", title: upload.name, text: upload.name }), el("span", { class: "chip-line" }, el("span", { class: "chip-size", text: bytes(upload.size) }), chip.state)),
+      el(
+        "span",
+        { class: "chip-what" },
+        el("bdi", { class: "chip-name", title: upload.name, text: upload.name }),
+        el("span", { class: "chip-line" }, el("span", { class: "chip-size", text: bytes(upload.size) }), chip.state),
+      ),
       chip.retry,
       chip.remove,
       chip.bar,
@@ -109,7 +114,8 @@ const share = ({ gone, size }) => (size === 0 ? 1 : gone / size);
 
 function preview(upload) {
   const family = guessedFamily({ type: upload.type });
-  if (family !== "IMAGE") return { node: el("span", { class: "chip-preview" }, icon((family ?? "DOCUMENT").toLowerCase())) };
+  if (family !== "IMAGE")
+    return { node: el("span", { class: "chip-preview" }, icon((family ?? "DOCUMENT").toLowerCase())) };
   const url = URL.createObjectURL(upload.blob);
   const image = el("img", { src: url, alt: "", decoding: "async" });
   image.addEventListener("error", () => image.replaceWith(icon("image")), { once: true });

@@ -178,6 +178,10 @@ export class Composer {
 // Every pasted picture is called image.png: a day and a time tell them apart.
 function named(file) {
   if (file.name !== "image.png") return file;
-  const stamp = new Date(Date.now() - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".");
+  const stamp = new Date(Date.now() - new Date().getTimezoneOffset() * 60_000)
+    .toISOString()
+    .slice(0, 19)
+    .replace("T", " ")
+    .replaceAll(":", ".");
   return new File([file], t("paste.name", { stamp }), { type: file.type });
 }

@@ -44,7 +44,20 @@ export function showSessionLost() {
 /** The keys and what they do: pairs of the combinations and a sentence. */
 export function showKeys(keys) {
   $("keys").replaceChildren(
-    ...keys.map(({ combinations, name }) => el("div", {}, el("dt", {}, ...combinations.map((parts) => el("span", { class: "combination" }, ...parts.map((part) => el("kbd", { text: part }))))), el("dd", { text: name }))),
+    ...keys.map(({ combinations, name }) =>
+      el(
+        "div",
+        {},
+        el(
+          "dt",
+          {},
+          ...combinations.map((parts) =>
+            el("span", { class: "combination" }, ...parts.map((part) => el("kbd", { text: part }))),
+          ),
+        ),
+        el("dd", { text: name }),
+      ),
+    ),
   );
   $("keys-dialog").showModal();
 }

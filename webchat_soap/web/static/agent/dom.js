@@ -33,16 +33,29 @@ export function icon(name) {
 
 /** A button with an icon and a name that is shown as its tool tip. */
 export function tool(name, label, action, attributes = {}) {
-  const button = el("button", { type: "button", class: "tool", "aria-label": label, title: label, ...attributes }, icon(name));
+  const button = el(
+    "button",
+    { type: "button", class: "tool", "aria-label": label, title: label, ...attributes },
+    icon(name),
+  );
   button.addEventListener("click", action);
   return button;
 }
 
 /** Letters of a name for a face, and a hue that is the same for the same name each time. */
 export function face(name) {
-  const words = name.trim().split(/[\s._:-]+/).filter(Boolean);
+  const words = name
+    .trim()
+    .split(/[\s._:-]+/)
+    .filter(Boolean);
   const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0] ?? "?"];
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  return { letters: letters.map((word) => [...word][0]).join("").toLocaleUpperCase(document.documentElement.lang), hue };
+  return {
+    letters: letters
+      .map((word) => [...word][0])
+      .join("")
+      .toLocaleUpperCase(document.documentElement.lang),
+    hue,
+  };
 }

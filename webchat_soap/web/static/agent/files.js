@@ -23,7 +23,13 @@ const near = new IntersectionObserver(
 
 /** A stored file as an element. `open.picture(file, message)` and `open.paper(file)` show it larger. */
 export function fileElement(file, message, open) {
-  if (file.removedAt) return el("div", { class: "file removed" }, icon("document"), el("span", { text: t("file.removed", { name: file.originalFileName }) }));
+  if (file.removedAt)
+    return el(
+      "div",
+      { class: "file removed" },
+      icon("document"),
+      el("span", { text: t("file.removed", { name: file.originalFileName }) }),
+    );
   if (file.fileType === "IMAGE") return picture(file, message, open);
   if (file.fileType === "AUDIO" || file.fileType === "VIDEO") return player(file);
   return paper(file, open);
@@ -31,8 +37,25 @@ export function fileElement(file, message, open) {
 
 function picture(file, message, open) {
   const size = fitted(file, MAX_WIDTH, MAX_HEIGHT);
-  const image = el("img", { src: file.thumbnailUrl ?? file.fileUrl, alt: file.originalFileName, width: size.width, height: size.height, loading: "lazy", decoding: "async" });
-  const button = el("button", { type: "button", class: "thumb", "aria-label": t("file.open-picture", { name: file.originalFileName }), style: { width: `${size.width}px`, "aspect-ratio": `${size.width} / ${size.height}` }, on: { click: () => open.picture(file, message) } }, image);
+  const image = el("img", {
+    src: file.thumbnailUrl ?? file.fileUrl,
+    alt: file.originalFileName,
+    width: size.width,
+    height: size.height,
+    loading: "lazy",
+    decoding: "async",
+  });
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "thumb",
+      "aria-label": t("file.open-picture", { name: file.originalFileName }),
+      style: { width: `${size.width}px`, "aspect-ratio": `${size.width} / ${size.height}` },
+      on: { click: () => open.picture(file, message) },
+    },
+    image,
+  );
   const box = el("figure", { class: "file picture" }, button, caption(file));
   // HEIC and TIFF: the browser shows them not at all. The box keeps its size and says so.
   image.addEventListener("error", () => button.replaceWith(unshown(size, "image")), { once: true });
@@ -43,17 +66,28 @@ function picture(file, message, open) {
 function fitted(file, maxWidth, maxHeight) {
   if (!file.width || !file.height) return NO_SIZE;
   const scale = Math.min(1, maxWidth / file.width, maxHeight / file.height);
-  return { width: Math.max(MIN_SIDE, Math.round(file.width * scale)), height: Math.max(MIN_SIDE, Math.round(file.height * scale)) };
+  return {
+    width: Math.max(MIN_SIDE, Math.round(file.width * scale)),
+    height: Math.max(MIN_SIDE, Math.round(file.height * scale)),
+  };
 }
 
 function unshown(size, name) {
-  return el("div", { class: "unshown", style: { width: `${Math.max(size.width, 200)}px`, height: `${size.height}px` } }, icon(name), el("span", { text: t("file.unshown") }));
+  return el(
+    "div",
+    { class: "unshown", style: { width: `${Math.max(size.width, 200)}px`, height: `${size.height}px` } },
+    icon(name),
+    el("span", { text: t("file.unshown") }),
+  );
 }
 
 function player(file) {
   const video = file.fileType === "VIDEO";
   const size = video ? fitted(large(file), MAX_WIDTH + 40, MAX_HEIGHT) : { width: MAX_WIDTH, height: 54 };
-  const known = el("span", { class: "file-length", text: file.durationMilliseconds ? length(file.durationMilliseconds) : "" });
+  const known = el("span", {
+    class: "file-length",
+    text: file.durationMilliseconds ? length(file.durationMilliseconds) : "",
+  });
   const media = el(video ? "video" : "audio", {
     src: file.fileUrl,
     controls: true,
@@ -83,27 +117,54 @@ function paper(file, open) {
   const more = pdf
     ? [
         tool("beside", t("file.beside", { name: file.originalFileName }), () => open.paper(file)),
-        el("a", { class: "tool", href: file.fileUrl, target: "_blank", rel: "noopener", "aria-label": t("file.tab", { name: file.originalFileName }), title: t("file.tab", { name: file.originalFileName }) }, icon("outside")),
+        el(
+          "a",
+          {
+            class: "tool",
+            href: file.fileUrl,
+            target: "_blank",
+            rel: "noopener",
+            "aria-label": t("file.tab", { name: file.originalFileName }),
+            title: t("file.tab", { name: file.originalFileName }),
+          },
+          icon("outside"),
+        ),
       ]
     : [];
   return el(
     "div",
     { class: "file paper" },
     el("span", { class: "paper-kind", "aria-hidden": "true", text: kind(file) }),
-    el("span", { class: "paper-what" }, el("bdi", { class: "file-name", title: file.originalFileName, text: file.originalFileName }), el("span", { class: "file-size", text: `${kind(file)} · ${bytes(file.size)}` })),
+    el(
+      "span",
+      { class: "paper-what" },
+      el("bdi", { class: "file-name", title: file.originalFileName, text: file.originalFileName }),
+      el("span", { class: "file-size", text: `${kind(file)} · ${bytes(file.size)}` }),
+    ),
     ...more,
     downloadLink(file),
   );
 }
 
 function caption(file, ...more) {
-  return el("figcaption", {}, el("bdi", { class: "file-name", title: file.originalFileName, text: file.originalFileName }), ...more, el("span", { class: "file-size", text: bytes(file.size) }), downloadLink(file));
+  return el(
+    "figcaption",
+    {},
+    el("bdi", { class: "file-name", title: file.originalFileName, text: file.originalFileName }),
+    ...more,
+    el("span", { class: "file-size", text: bytes(file.size) }),
+    downloadLink(file),
+  );
 }
 
 /** One click saves the file under the name that its sender gave it. */
 export function downloadLink(file) {
   const label = t("file.download", { name: file.originalFileName });
-  return el("a", { class: "tool", href: file.fileUrl, download: file.originalFileName, "aria-label": label, title: label }, icon("download"));
+  return el(
+    "a",
+    { class: "tool", href: file.fileUrl, download: file.originalFileName, "aria-label": label, title: label },
+    icon("download"),
+  );
 }
 
 // The stored name's extension is taken from the proved type: shorter than the media type, and as true.

@@ -13,7 +13,12 @@ const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-di
 const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
 const medium = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 const thisYear = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
-const otherYear = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const otherYear = new Intl.DateTimeFormat(language, {
+  weekday: "long",
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+});
 const shortDay = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
 const shortDayOfYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
 const weekday = new Intl.DateTimeFormat(language, { weekday: "short" });

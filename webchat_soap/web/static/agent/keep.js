@@ -31,7 +31,8 @@ export function recallAll(start) {
   try {
     for (let place = 0; place < localStorage.length; place += 1) {
       const name = localStorage.key(place);
-      if (name.startsWith(prefix() + start)) found.set(name.slice(prefix().length + start.length), JSON.parse(localStorage.getItem(name)));
+      if (name.startsWith(prefix() + start))
+        found.set(name.slice(prefix().length + start.length), JSON.parse(localStorage.getItem(name)));
     }
   } catch {
     // What can be read is returned.

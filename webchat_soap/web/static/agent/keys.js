@@ -28,9 +28,20 @@ const SIGNS = { ArrowDown: "↓", ArrowUp: "↑" };
 export function setUpKeys(actions) {
   const all = { ...actions, help: () => showKeys(told()) };
   addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    if (
+      event.defaultPrevented ||
+      event.isComposing ||
+      event.ctrlKey ||
+      event.metaKey ||
+      document.querySelector("dialog[open]")
+    )
+      return;
     if (event.key === "Escape") return all.leave(event);
-    const found = event.altKey ? KEYS.find(({ alt }) => alt === event.code || alt === event.key) : typing(event.target) || !singleKeys() ? null : KEYS.find(({ key }) => key === event.key);
+    const found = event.altKey
+      ? KEYS.find(({ alt }) => alt === event.code || alt === event.key)
+      : typing(event.target) || !singleKeys()
+        ? null
+        : KEYS.find(({ key }) => key === event.key);
     if (!found) return;
     event.preventDefault();
     all[found.does]();
@@ -38,11 +49,21 @@ export function setUpKeys(actions) {
   return all;
 }
 
-const typing = (target) => target.closest?.("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])") !== null;
+const typing = (target) =>
+  target.closest?.("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])") !== null;
 
 const sign = (code) => SIGNS[code] ?? code.replace("Key", "");
 
 function told() {
-  const own = KEYS.map(({ does, key, alt }) => ({ combinations: [...(singleKeys() ? [[key]] : []), ["Alt", sign(alt)]], name: t(`keys.${does}`) }));
-  return [...own, ...FIXED.map((does) => ({ combinations: [FIXED_KEYS[does].map((key) => t(`key.${key}`))], name: t(`keys.${does}`) }))];
+  const own = KEYS.map(({ does, key, alt }) => ({
+    combinations: [...(singleKeys() ? [[key]] : []), ["Alt", sign(alt)]],
+    name: t(`keys.${does}`),
+  }));
+  return [
+    ...own,
+    ...FIXED.map((does) => ({
+      combinations: [FIXED_KEYS[does].map((key) => t(`key.${key}`))],
+      name: t(`keys.${does}`),
+    })),
+  ];
 }

@@ -15,7 +15,10 @@ export function linked(text) {
   for (const found of text.matchAll(ADDRESS)) {
     const address = trimmed(found[0]);
     if (!leadsSomewhere(address)) continue;
-    nodes.push(text.slice(done, found.index), el("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow", text: address }));
+    nodes.push(
+      text.slice(done, found.index),
+      el("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow", text: address }),
+    );
     done = found.index + address.length;
   }
   nodes.push(text.slice(done));

@@ -73,7 +73,8 @@ export class List {
     if (focused !== document.activeElement && list.contains(focused)) focused.focus({ preventScroll: true });
 
     $("open-count").textContent = chats.counts.open > 0 ? String(chats.counts.open) : "";
-    for (const status of ["open", "ended"]) $(`show-${status}`).setAttribute("aria-pressed", String(chats.status === status));
+    for (const status of ["open", "ended"])
+      $(`show-${status}`).setAttribute("aria-pressed", String(chats.status === status));
     $("more-chats").hidden = !chats.more;
     const note = this.#note(order.length);
     if ($("rows-note").textContent !== note) $("rows-note").textContent = note;
@@ -131,13 +132,26 @@ export function faceOf(chat) {
 }
 
 function content(chat) {
-  const badge = chat.unread > 0 ? el("span", { class: "badge" }, el("span", { "aria-hidden": "true", text: chat.unread > 99 ? "99+" : String(chat.unread) }), el("span", { class: "hidden", text: many("list.unread", chat.unread) })) : null;
+  const badge =
+    chat.unread > 0
+      ? el(
+          "span",
+          { class: "badge" },
+          el("span", { "aria-hidden": "true", text: chat.unread > 99 ? "99+" : String(chat.unread) }),
+          el("span", { class: "hidden", text: many("list.unread", chat.unread) }),
+        )
+      : null;
   return [
     faceOf(chat),
     el(
       "span",
       { class: "row-main" },
-      el("span", { class: "row-line" }, el("bdi", { class: "row-name", text: nameOf(chat) }), timeElement(chat.lastSentAt ?? chat.startedAt, { row: true })),
+      el(
+        "span",
+        { class: "row-line" },
+        el("bdi", { class: "row-name", text: nameOf(chat) }),
+        timeElement(chat.lastSentAt ?? chat.startedAt, { row: true }),
+      ),
       el("span", { class: "row-line" }, excerpt(chat), badge),
     ),
   ];

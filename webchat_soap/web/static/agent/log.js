@@ -67,7 +67,11 @@ export class Log {
   /** Shows a fault where the messages would be, with a way to try again. */
   showFault(fault, again) {
     this.clear();
-    $("older").replaceChildren(el("span", { role: "alert", text: faultText(fault) }), " ", el("button", { type: "button", class: "quiet", text: t("again"), on: { click: again } }));
+    $("older").replaceChildren(
+      el("span", { role: "alert", text: faultText(fault) }),
+      " ",
+      el("button", { type: "button", class: "quiet", text: t("again"), on: { click: again } }),
+    );
   }
 
   showLoading() {
@@ -91,7 +95,11 @@ export class Log {
   showPending(entries, actions) {
     const more = entries.length > this.#pending.length;
     this.#pending = entries;
-    $("pending").replaceChildren(...entries.map((entry) => pendingElement(entry, { retry: () => actions.retry(entry), edit: () => actions.edit(entry) })));
+    $("pending").replaceChildren(
+      ...entries.map((entry) =>
+        pendingElement(entry, { retry: () => actions.retry(entry), edit: () => actions.edit(entry) }),
+      ),
+    );
     if (more) this.toNewest();
   }
 
@@ -119,7 +127,13 @@ export class Log {
 
   #node(sequence) {
     const message = this.#history.at(sequence);
-    return message && messageElement(message, this.#history.at(sequence - 1), { ...this.#options, unreadBegins: this.#options.unreadFrom === sequence });
+    return (
+      message &&
+      messageElement(message, this.#history.at(sequence - 1), {
+        ...this.#options,
+        unreadBegins: this.#options.unreadFrom === sequence,
+      })
+    );
   }
 
   #toBottom() {
@@ -154,7 +168,12 @@ export class Log {
         await new Promise((done) => requestAnimationFrame(done));
       }
     } catch (fault) {
-      if (history === this.#history) $("older").replaceChildren(el("span", { text: faultText(fault) }), " ", el("button", { type: "button", class: "quiet", text: t("again"), on: { click: () => this.#older() } }));
+      if (history === this.#history)
+        $("older").replaceChildren(
+          el("span", { text: faultText(fault) }),
+          " ",
+          el("button", { type: "button", class: "quiet", text: t("again"), on: { click: () => this.#older() } }),
+        );
     } finally {
       this.#extending = false;
     }
@@ -224,7 +243,8 @@ export class Log {
 
   #edge() {
     const history = this.#history;
-    $("older").textContent = this.#first > 1 ? t("log.loading") : history.messages.length === 0 ? t("log.empty") : t("log.beginning");
+    $("older").textContent =
+      this.#first > 1 ? t("log.loading") : history.messages.length === 0 ? t("log.empty") : t("log.beginning");
   }
 
   #button() {

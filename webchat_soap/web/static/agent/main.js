@@ -28,7 +28,8 @@ view.chips = new Chips(uploads, announce);
 const list = new List(chats, () => view.chatId);
 
 const wide = matchMedia("(min-width: 720px)");
-const route = () => (location.hash.startsWith("#/chat/") ? decodeURIComponent(location.hash.slice("#/chat/".length)) : null);
+const route = () =>
+  location.hash.startsWith("#/chat/") ? decodeURIComponent(location.hash.slice("#/chat/".length)) : null;
 
 function go(chatId) {
   location.hash = chatId === null ? "#/" : `#/chat/${encodeURIComponent(chatId)}`;
@@ -79,7 +80,8 @@ function showNews(summaries) {
     if (!fresh || seen || chat.status !== "OPEN") continue;
     ring();
     const last = chat.lastMessage;
-    if (!document.hasFocus()) notify(chat.CHATID, nameOf(chat), last?.text ?? last?.file?.[0]?.originalFileName ?? "", () => go(chat.CHATID));
+    if (!document.hasFocus())
+      notify(chat.CHATID, nameOf(chat), last?.text ?? last?.file?.[0]?.originalFileName ?? "", () => go(chat.CHATID));
     if (chat.CHATID !== view.chatId) announce(t("announce.elsewhere", { who: nameOf(chat) }));
   }
 }

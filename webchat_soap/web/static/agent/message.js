@@ -32,14 +32,28 @@ export function messageElement(message, before, { customerName, unreadBegins, op
   const newDay = before === undefined || dayOf(before.sentAt) !== dayOf(message.sentAt);
   const joined = !newDay && !unreadBegins && follows(message, before);
   const own = message.sender === "AGENT";
-  const item = el("li", { class: `message ${message.sender.toLowerCase()}${joined ? " joined" : ""}`, "data-sequence": message.sequence });
-  if (newDay) item.append(el("p", { class: "day" }, el("time", { datetime: message.sentAt.slice(0, 10), text: dayName(message.sentAt) })));
+  const item = el("li", {
+    class: `message ${message.sender.toLowerCase()}${joined ? " joined" : ""}`,
+    "data-sequence": message.sequence,
+  });
+  if (newDay)
+    item.append(
+      el("p", { class: "day" }, el("time", { datetime: message.sentAt.slice(0, 10), text: dayName(message.sentAt) })),
+    );
   if (unreadBegins) item.append(el("p", { class: "unread-begins", text: t("log.unread") }));
   const name = senderName(message, customerName);
-  const line = el("p", { class: joined ? "line hidden" : "line" }, el("bdi", { class: "line-who", text: name }), " ", timeElement(message.sentAt));
+  const line = el(
+    "p",
+    { class: joined ? "line hidden" : "line" },
+    el("bdi", { class: "line-who", text: name }),
+    " ",
+    timeElement(message.sentAt),
+  );
   if (own) {
     const stored = message.agentName === session.agentName ? t("message.sent") : t("message.stored");
-    line.append(el("span", { class: "stored", title: stored }, icon("check"), el("span", { class: "hidden", text: stored })));
+    line.append(
+      el("span", { class: "stored", title: stored }, icon("check"), el("span", { class: "hidden", text: stored })),
+    );
   }
   item.append(line, ...body(message, open));
   return item;
@@ -59,8 +73,23 @@ export function pendingElement(entry, actions) {
   return el(
     "li",
     { class: `message agent pending${failed ? " failed" : ""}`, "data-token": entry.token },
-    el("p", { class: "line" }, el("span", { class: "line-who", text: t("message.you") }), " ", icon(failed ? "warning" : "clock"), el("span", { class: "state", text: state })),
+    el(
+      "p",
+      { class: "line" },
+      el("span", { class: "line-who", text: t("message.you") }),
+      " ",
+      icon(failed ? "warning" : "clock"),
+      el("span", { class: "state", text: state }),
+    ),
     el("div", { class: "bubble", dir: "auto" }, ...linked(entry.text)),
-    failed ? el("div", { class: "failure" }, el("p", { role: "alert", text: entry.faultText }), el("button", { type: "button", class: "quiet", text: t("outbox.retry"), on: { click: actions.retry } }), el("button", { type: "button", class: "quiet", text: t("outbox.edit"), on: { click: actions.edit } })) : null,
+    failed
+      ? el(
+          "div",
+          { class: "failure" },
+          el("p", { role: "alert", text: entry.faultText }),
+          el("button", { type: "button", class: "quiet", text: t("outbox.retry"), on: { click: actions.retry } }),
+          el("button", { type: "button", class: "quiet", text: t("outbox.edit"), on: { click: actions.edit } }),
+        )
+      : null,
   );
 }

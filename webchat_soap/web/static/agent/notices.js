@@ -30,7 +30,8 @@ export function announce(line) {
 export function ring() {
   const time = Date.now();
   // Browsers let a page sound only once somebody has touched it, and complain of who tries before.
-  if (!recall("sound", true) || time - lastSound < QUIET_MILLISECONDS || !navigator.userActivation?.hasBeenActive) return;
+  if (!recall("sound", true) || time - lastSound < QUIET_MILLISECONDS || !navigator.userActivation?.hasBeenActive)
+    return;
   lastSound = time;
   try {
     sounds ??= new AudioContext();

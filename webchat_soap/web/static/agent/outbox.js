@@ -84,7 +84,9 @@ export class Outbox extends Signals {
   async #send(entry) {
     for (let tries = 1; this.#entries.has(entry.token); tries += 1) {
       try {
-        const receipt = await call("POST", chatPath(entry.chatId, "/messages"), { json: { text: entry.text, clientToken: entry.token } });
+        const receipt = await call("POST", chatPath(entry.chatId, "/messages"), {
+          json: { text: entry.text, clientToken: entry.token },
+        });
         this.emit("sent", entry.chatId, receipt, entry);
         this.remove(entry.token);
         return;

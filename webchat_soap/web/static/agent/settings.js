@@ -22,7 +22,10 @@ export function setUpSettings() {
 
 /** A popover stands under its button, within the window. */
 function placeUnder(button, popover) {
-  popover.addEventListener("toggle", (event) => button.setAttribute("aria-expanded", String(event.newState === "open")));
+  popover.addEventListener("toggle", (event) =>
+    button.setAttribute("aria-expanded", String(event.newState === "open")),
+  );
+  popover.addEventListener("click", (event) => event.target.closest("a") && popover.hidePopover());
   popover.addEventListener("beforetoggle", (event) => {
     if (event.newState !== "open") return;
     const box = button.getBoundingClientRect();

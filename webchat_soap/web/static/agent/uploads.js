@@ -14,7 +14,16 @@ import { Naps, Signals } from "./signals.js";
 
 const AT_ONCE = 2;
 const MAX_TRIES = 5;
-const HOPELESS = new Set(["FileTooLarge", "EmptyFile", "UnsupportedFileType", "FileTypeMismatch", "MalwareFound", "QuotaExceeded", "ChatEnded", "ChatNotFound"]);
+const HOPELESS = new Set([
+  "FileTooLarge",
+  "EmptyFile",
+  "UnsupportedFileType",
+  "FileTypeMismatch",
+  "MalwareFound",
+  "QuotaExceeded",
+  "ChatEnded",
+  "ChatNotFound",
+]);
 
 /** Emits "changed" with a CHATID and "posted" with a CHATID, the receipt and the upload. */
 export class Uploads extends Signals {
@@ -32,7 +41,14 @@ export class Uploads extends Signals {
   /** Takes up what an earlier page left. */
   async restore() {
     for (const record of (await keptFiles()).sort((a, b) => a.at - b.at)) {
-      if (!this.#all.has(record.token)) this.#all.set(record.token, { ...record, state: record.fault ? "refused" : "queued", gone: 0, tries: 0, resumed: true });
+      if (!this.#all.has(record.token))
+        this.#all.set(record.token, {
+          ...record,
+          state: record.fault ? "refused" : "queued",
+          gone: 0,
+          tries: 0,
+          resumed: true,
+        });
       this.emit("changed", record.chatId);
     }
     this.#pump();
@@ -53,7 +69,20 @@ export class Uploads extends Signals {
     for (const file of files) {
       const waiting = this.of(chatId).filter((upload) => upload.state !== "refused");
       const fault = localFault(file, usage, waiting);
-      const upload = { token: newToken(), chatId, blob: file, name: file.name || "file", size: file.size, type: file.type, at: Date.now() + this.#all.size / 1000, wanted: false, fault, state: fault ? "refused" : "queued", gone: 0, tries: 0 };
+      const upload = {
+        token: newToken(),
+        chatId,
+        blob: file,
+        name: file.name || "file",
+        size: file.size,
+        type: file.type,
+        at: Date.now() + this.#all.size / 1000,
+        wanted: false,
+        fault,
+        state: fault ? "refused" : "queued",
+        gone: 0,
+        tries: 0,
+      };
       this.#all.set(upload.token, upload);
       this.#keep(upload);
     }
@@ -105,7 +134,18 @@ export class Uploads extends Signals {
 
   #keep(upload) {
     const { token, chatId, blob, name, size, type, at, wanted, posting } = upload;
-    keepFile({ token, chatId, blob, name, size, type, at, wanted, posting, fault: upload.state === "refused" ? plain(upload.fault) : null });
+    keepFile({
+      token,
+      chatId,
+      blob,
+      name,
+      size,
+      type,
+      at,
+      wanted,
+      posting,
+      fault: upload.state === "refused" ? plain(upload.fault) : null,
+    });
   }
 
   #forget(upload) {
@@ -145,7 +185,8 @@ export class Uploads extends Signals {
     upload.resumed = true;
     upload.complete = false;
     const refused = fault instanceof Refused;
-    const wait = !refused || fault.status === 401 || (fault.retryable && (upload.tries < MAX_TRIES || fault.retryAfterSeconds));
+    const wait =
+      !refused || fault.status === 401 || (fault.retryable && (upload.tries < MAX_TRIES || fault.retryAfterSeconds));
     const elsewhere = refused && fault.code === "WrongOffset" && upload.tries < MAX_TRIES;
     if (!(fault instanceof Unreached) && !refused) console.error(fault);
     upload.fault = fault;
@@ -184,7 +225,10 @@ export class Uploads extends Signals {
       const piece = upload.blob.slice(offset, offset + session.pieceBytes);
       const asked = new URLSearchParams({ offset, size: upload.size, name: upload.name });
       const before = offset;
-      const answer = await putPiece(`${this.#path(upload)}?${asked}`, piece, { signal, progress: (gone) => this.#progress(upload, before + gone) });
+      const answer = await putPiece(`${this.#path(upload)}?${asked}`, piece, {
+        signal,
+        progress: (gone) => this.#progress(upload, before + gone),
+      });
       offset = answer.offset;
       upload.tries = 0;
     }
@@ -206,18 +250,47 @@ export class Uploads extends Signals {
     }
   }
 
+  /** Resolves when no file that was picked before this one is about to be posted: they arrive in their order, but a
+   * small one does not wait for a large one that is still on its way. */
+  async #earlierFirst(upload) {
+    const isEarlier = (other) =>
+      other.at < upload.at &&
+      other.wanted &&
+      other.complete &&
+      ["queued", "uploading", "ready", "posting"].includes(other.state);
+    while (this.of(upload.chatId).some(isEarlier)) {
+      await new Promise((resolve) => {
+        const stop = this.on("changed", () => {
+          stop();
+          resolve();
+        });
+      });
+    }
+  }
+
   async #post(upload) {
     await this.#textsFirst(upload.chatId);
+    await this.#earlierFirst(upload);
     if (upload.canceled) return;
     upload.state = "posting";
     upload.posting = true;
     this.#keep(upload);
     this.emit("changed", upload.chatId);
-    const receipt = await call("POST", this.#path(upload, "/post"), { json: { fileName: upload.name }, signal: upload.abort.signal });
+    const receipt = await call("POST", this.#path(upload, "/post"), {
+      json: { fileName: upload.name },
+      signal: upload.abort.signal,
+    });
     this.#forget(upload);
     this.emit("posted", upload.chatId, receipt, upload);
   }
 }
 
 // What IndexedDB can keep of a fault.
-const plain = ({ code, text, limit, actual, field, detectedType }) => ({ code, text, limit, actual, field, detectedType });
+const plain = ({ code, text, limit, actual, field, detectedType }) => ({
+  code,
+  text,
+  limit,
+  actual,
+  field,
+  detectedType,
+});

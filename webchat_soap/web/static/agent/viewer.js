@@ -43,7 +43,10 @@ export class Viewer {
     this.#dialog.addEventListener("keydown", (event) => this.#key(event));
     this.#dialog.addEventListener("close", () => this.#image.removeAttribute("src"));
     this.#stage.addEventListener("click", (event) => event.target === this.#stage && this.#dialog.close());
-    this.#stage.addEventListener("dblclick", (event) => event.target === this.#image && (this.#scale > 1 ? this.#fit() : this.#zoom(2.5)));
+    this.#stage.addEventListener(
+      "dblclick",
+      (event) => event.target === this.#image && (this.#scale > 1 ? this.#fit() : this.#zoom(2.5)),
+    );
     this.#stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.#drag();
   }
@@ -110,7 +113,12 @@ export class Viewer {
     this.#stage.classList.toggle("zoomed", this.#scale > 1);
     const file = this.#pictures[this.#place];
     const size = file.width && file.height ? `${file.width} × ${file.height} · ` : "";
-    this.#about.textContent = t("viewer.about", { place: this.#place + 1, count: this.#pictures.length, size: size + bytes(file.size), percent: Math.round(this.#scale * 100) });
+    this.#about.textContent = t("viewer.about", {
+      place: this.#place + 1,
+      count: this.#pictures.length,
+      size: size + bytes(file.size),
+      percent: Math.round(this.#scale * 100),
+    });
   }
 
   #key(event) {
@@ -180,7 +188,18 @@ export class Panel {
         { class: "panel-top" },
         icon("document"),
         el("h2", { dir: "auto", text: file.originalFileName }),
-        el("a", { class: "tool", href: file.fileUrl, target: "_blank", rel: "noopener", "aria-label": t("file.tab", { name: file.originalFileName }), title: t("file.tab", { name: file.originalFileName }) }, icon("outside")),
+        el(
+          "a",
+          {
+            class: "tool",
+            href: file.fileUrl,
+            target: "_blank",
+            rel: "noopener",
+            "aria-label": t("file.tab", { name: file.originalFileName }),
+            title: t("file.tab", { name: file.originalFileName }),
+          },
+          icon("outside"),
+        ),
         downloadLink(file),
         close,
       ),
