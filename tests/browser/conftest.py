@@ -13,6 +13,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from werkzeug.serving import make_server
 
+from tests.browser.console_fake import FakeConsole
+from tests.browser.console_page import CHAT, open_console
+
 CHROMIUM = shutil.which("chromium")
 
 # --headless=new is the whole browser without a window, PDF viewer included; the old headless mode has none. The rest
@@ -117,3 +120,31 @@ def served(app) -> Iterator[str]:
 def serve() -> Callable[..., object]:
     """`with serve(app) as base_url`: importlib mode has no package to import `served` from."""
     return served
+
+
+@pytest.fixture
+def fake(serve) -> Iterator[FakeConsole]:
+    """A console's server with one chat, the customer's."""
+    fake = FakeConsole()
+    fake.chat(CHAT, "Mehmet Öz")
+    fake.say(CHAT, "Merhaba")
+    with serve(fake.app) as fake.base_url:
+        yield fake
+        fake.stop()
+
+
+@pytest.fixture
+def console(fake: FakeConsole, open_context: Callable) -> Page:
+    """The page with the chat open."""
+    page = open_context(viewport={"width": 1280, "height": 800}, locale="en-GB").new_page()
+    return open_console(page, fake.base_url, CHAT)
+
+
+@pytest.fixture
+def tolerated(complaints: list[str]) -> Callable[[], None]:
+    """For tests that break connections or are refused: the browser tells its console of each."""
+
+    def tolerate() -> None:
+        complaints[:] = [each for each in complaints if "Failed to load resource" not in each]
+
+    return tolerate

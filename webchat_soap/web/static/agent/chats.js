@@ -1,0 +1,128 @@
+// The chats of the list: what is known of them, which are shown and in what order.
+
+import { call } from "./api.js";
+import { Signals } from "./signals.js";
+
+const PAGE = 50;
+
+/** Emits "changed" when the list is to be shown anew, "news" with summaries that came live. */
+export class Chats extends Signals {
+  status = "open";
+  query = "";
+  counts = { open: 0, unread: 0 };
+  searchedAll = true;
+  loading = false;
+  fault = null;
+  /** The chat that is looked at keeps its place while it is: what was clicked must not jump away. */
+  sticky = null;
+  #known = new Map();
+  #shown = new Set();
+  #next = null;
+  #asked = 0;
+
+  /** A chat's summary, or undefined. */
+  get(chatId) {
+    return this.#known.get(chatId);
+  }
+
+  get more() {
+    return this.#next !== null;
+  }
+
+  /** The summaries in order: open ones unread first, then newest message; ended ones newest end first. */
+  ordered() {
+    const unread = (chat) =>
+      chat.unread > 0 || (this.sticky?.chatId === chat.CHATID && this.sticky.wasUnread) ? 1 : 0;
+    const time = (chat) => (this.status === "open" ? (chat.lastSentAt ?? chat.startedAt) : (chat.endedAt ?? ""));
+    return [...this.#shown]
+      .map((chatId) => this.#known.get(chatId))
+      .sort(
+        (a, b) =>
+          (this.status === "open" ? unread(b) - unread(a) : 0) || (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : 0),
+      );
+  }
+
+  /** Shows another filter or search. */
+  async choose({ status = this.status, query = this.query }) {
+    this.status = status;
+    this.query = query;
+    await this.load();
+  }
+
+  /** Loads the first page anew. An answer that a later question has overtaken is dropped. */
+  async load() {
+    const asked = (this.#asked += 1);
+    this.loading = true;
+    this.emit("changed");
+    try {
+      const answer = await this.#page(null);
+      if (asked !== this.#asked) return;
+      this.fault = null;
+      this.#shown.clear();
+      this.#take(answer);
+    } catch (fault) {
+      if (asked === this.#asked) this.fault = fault;
+    } finally {
+      if (asked === this.#asked) {
+        this.loading = false;
+        this.emit("changed");
+      }
+    }
+  }
+
+  /** Loads the next page behind what is shown. */
+  async loadMore() {
+    if (this.#next === null || this.loading) return;
+    const asked = this.#asked;
+    this.loading = true;
+    try {
+      const answer = await this.#page(this.#next);
+      if (asked === this.#asked) this.#take(answer);
+    } catch (fault) {
+      this.fault = fault;
+    } finally {
+      if (asked === this.#asked) {
+        this.loading = false;
+        this.emit("changed");
+      }
+    }
+  }
+
+  /** Takes summaries that came from elsewhere than the list: live, or of one chat alone. */
+  apply(summaries, counts = null) {
+    for (const chat of summaries) {
+      const before = this.#known.get(chat.CHATID);
+      // What a search found stays found: a live summary knows nothing of it.
+      this.#known.set(chat.CHATID, { ...chat, match: chat.match ?? before?.match });
+      const fits = chat.status.toLowerCase() === this.status;
+      if (!fits) this.#shown.delete(chat.CHATID);
+      else if (this.query === "") this.#shown.add(chat.CHATID);
+    }
+    if (counts) this.counts = counts;
+    this.emit("changed");
+  }
+
+  /** What the agent has read is read at once; the service hears of it on its own. */
+  markRead(chatId) {
+    const chat = this.#known.get(chatId);
+    if (!chat || chat.unread === 0) return;
+    this.apply([{ ...chat, unread: 0 }], { ...this.counts, unread: Math.max(0, this.counts.unread - 1) });
+  }
+
+  #page(before) {
+    const asked = new URLSearchParams({ status: this.status, max: PAGE });
+    if (this.query) asked.set("q", this.query);
+    if (before) asked.set("before", before);
+    return call("GET", `chats?${asked}`);
+  }
+
+  #take(answer) {
+    for (const chat of answer.chat) {
+      this.#known.set(chat.CHATID, chat);
+      this.#shown.add(chat.CHATID);
+    }
+    this.#next = answer.next;
+    this.counts = answer.counts;
+    this.searchedAll = answer.searchedAll !== false;
+  }
+}

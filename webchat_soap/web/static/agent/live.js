@@ -1,0 +1,97 @@
+// What happens, as it happens: one event stream for the list and the chat that is looked at, opened again when it breaks.
+
+import { link, pause } from "./api.js";
+import { Naps, Signals } from "./signals.js";
+
+/** Emits "hello", "messages", "chats" with their data, and "state" with true (connected) or false. */
+export class Live extends Signals {
+  connected = false;
+  #source = null;
+  #naps = new Naps();
+  #tries = 0;
+  #chatId = null;
+  #after = () => 0;
+  #stopped = false;
+  #connecting = false;
+
+  constructor() {
+    super();
+    addEventListener("online", () => this.now());
+    addEventListener("offline", () => this.#lost());
+    addEventListener("pageshow", (event) => event.persisted && this.#connect());
+  }
+
+  /** Looks at this chat from now on, from the message `after()` on; null: at none. */
+  watch(chatId, after = () => 0) {
+    this.#chatId = chatId;
+    this.#after = after;
+    this.#connect();
+  }
+
+  /** Tries again without waiting; does nothing where a stream stands or is just being opened. */
+  now() {
+    if (this.connected || this.#connecting) return;
+    if (!this.#naps.wake()) this.#connect();
+  }
+
+  /** No session: nothing is tried any more. */
+  stop() {
+    this.#stopped = true;
+    this.#source?.close();
+  }
+
+  #connect() {
+    if (this.#stopped) return;
+    const asked = this.#chatId === null ? "" : `?${new URLSearchParams({ chat: this.#chatId, after: this.#after() })}`;
+    const before = this.#source;
+    this.#connecting = true;
+    const source = new EventSource(`api/events${asked}`);
+    this.#source = source;
+    const heard = (name, action) =>
+      source.addEventListener(name, (event) => {
+        // The stream of the chat before goes on until the new one speaks, so that the list misses nothing.
+        if (source === this.#source || name !== "hello") action(JSON.parse(event.data));
+      });
+    heard("hello", (data) => {
+      before?.close();
+      this.#connecting = false;
+      this.#tries = 0;
+      const back = !this.connected;
+      this.#say(true);
+      this.emit("hello", data, back);
+    });
+    heard("messages", (data) => this.emit("messages", data));
+    heard("chats", (data) => this.emit("chats", data));
+    heard("bye", ({ reason }) => {
+      if (reason === "session") link.emit("lost");
+      else if (source === this.#source) this.#again();
+    });
+    source.addEventListener("error", () => {
+      if (source !== this.#source) return source.close();
+      before?.close();
+      return this.#again();
+    });
+  }
+
+  // The browser would try again by itself, but with the address of the first time: `after` has moved on since.
+  async #again() {
+    this.#source.close();
+    this.#connecting = false;
+    const source = this.#source;
+    this.#tries += 1;
+    this.#lost();
+    await this.#naps.nap(pause(this.#tries));
+    if (source === this.#source) this.#connect();
+  }
+
+  #lost() {
+    // One broken stream may be a server that starts anew; what tells is that the next one does not come up either.
+    if (this.#tries > 1 || navigator.onLine === false) this.#say(false);
+  }
+
+  #say(connected) {
+    if (this.connected === connected) return;
+    this.connected = connected;
+    this.emit("state", connected);
+  }
+}
