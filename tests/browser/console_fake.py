@@ -31,7 +31,7 @@ CSRF_TOKEN = "csrf-0123456789"
 MIB = 1024 * 1024
 LIMITS = {
     "fileLimit": [
-        {"fileType": "IMAGE", "maxSize": 10 * MIB, "contentType": ["image/png", "image/jpeg", "image/gif"]},
+        {"fileType": "IMAGE", "maxSize": MIB, "contentType": ["image/png", "image/jpeg", "image/gif"]},
         {"fileType": "AUDIO", "maxSize": 16 * MIB, "contentType": ["audio/mpeg", "audio/wav"]},
         {"fileType": "VIDEO", "maxSize": 64 * MIB, "contentType": ["video/mp4", "video/webm"]},
         {"fileType": "DOCUMENT", "maxSize": 100 * MIB, "contentType": ["application/pdf", "text/plain", "text/csv"]},

@@ -34,8 +34,11 @@ def violations(page: Page) -> list[str]:
     found: dict[str, Any] = debugger.send(
         "Runtime.evaluate",
         {
-            "expression": """axe.run(document, {iframes: false, resultTypes: ['violations'],
-                runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(({violations}) => violations.flatMap(({id, nodes}) =>
+            "expression": """axe.run(document, {
+                iframes: false,
+                resultTypes: ['violations'],
+                runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+            }).then(({violations}) => violations.flatMap(({id, nodes}) =>
                 nodes.map(node => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary}`)))""",
             "awaitPromise": True,
             "returnByValue": True,

@@ -243,8 +243,8 @@ def test_turkish_is_turkish_all_over(fake, open_context: Callable, until, tolera
     page = open_context(viewport={"width": 1280, "height": 800}).new_page()
     open_console(page, fake.base_url, CHAT)
     assert page.evaluate("document.documentElement.lang") == "tr"
-    attach(page, ("huge.png", "image/png", bytes(11 * 1024 * 1024)), ("kur.pdf", "application/pdf", b"MZ" + bytes(9)))
-    page.locator(".chip").get_by_text("Çok büyük: 11 MB, en fazla 10 MB olabilir.").wait_for()
+    attach(page, ("huge.png", "image/png", bytes(1536 * 1024)), ("kur.pdf", "application/pdf", b"MZ" + bytes(9)))
+    page.locator(".chip").get_by_text("Çok büyük: 1,5 MB, en fazla 1 MB olabilir.").wait_for()
     page.locator(".chip.ready").wait_for()
     page.get_by_role("button", name="Gönder").click()
     page.locator(".chip").get_by_text("Bu dosya türü kabul edilmiyor (application/x-dosexec).").wait_for()

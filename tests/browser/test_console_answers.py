@@ -85,15 +85,15 @@ def test_a_draft_and_its_files_are_there_after_a_reload(fake, console: Page, unt
 
 
 def test_a_file_over_the_limit_is_refused_before_anything_of_it_is_sent(fake, console: Page, until) -> None:
-    assert "pictures 10 MB" in console.locator("#limits").text_content()
+    assert "pictures 1 MB" in console.locator("#limits").text_content()
     attach(
         console,
-        ("huge.png", "image/png", bytes(10 * 1024 * 1024 + 1)),
+        ("huge.png", "image/png", bytes(1024 * 1024 + 1)),
         ("none.txt", "text/plain", b""),
         ("good.png", "image/png", PNG),
     )
     console.locator(".chip.refused", has_text="huge.png").get_by_text(
-        "Too large: 10 MB, at most 10 MB are allowed."
+        "Too large: 1 MB, at most 1 MB are allowed."
     ).wait_for()
     console.locator(".chip.refused", has_text="none.txt").get_by_text("The file is empty").wait_for()
     send(console, "The good one goes")

@@ -63,7 +63,7 @@ def test_axe_finds_nothing(console, open_context: Callable, until, width: int, s
         until(page, "document.querySelector('#about').textContent.includes('file')")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         found[chat_id] = violations(page)
-    attach(page, ("a.png", "image/png", PNG), ("too large.png", "image/png", bytes(11 * 1024 * 1024)))
+    attach(page, ("a.png", "image/png", PNG), ("too large.png", "image/png", bytes(1024 * 1024 + 1)))
     page.locator(".chip.ready").wait_for()
     page.locator(".chip.refused").wait_for()
     found["chips"] = violations(page)
