@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from webchat_soap.server.connections import Connections
-from webchat_soap.server.engine import most_connections
+from webchat_soap.server.engine import Arrival, Engine, most_connections
+from webchat_soap.server.port import listen
 from webchat_soap.server.pressure import Doorkeeper, Tally
 
 
@@ -72,6 +76,40 @@ def test_those_that_wait_to_be_accepted_are_counted_and_none_once_it_is_closed(l
     assert connections.in_line() == 0
     for client in waiting:
         client.close()
+
+
+def _answer(arrival: Arrival) -> None:
+    arrival.proto.send({"type": "http.response.start", "status": 204, "headers": []})
+    arrival.proto.send({"type": "http.response.body", "body": b"", "more_body": False})
+    arrival.done()
+
+
+def _ask(client: http.client.HTTPConnection) -> int:
+    client.request("GET", "/")
+    answer = client.getresponse()
+    answer.read()
+    return answer.status
+
+
+@pytest.mark.parametrize("listened", [lambda: listen("127.0.0.1", 0), lambda: socket.create_server(("127.0.0.1", 0))])
+def test_a_worker_that_starts_does_not_hold_up_one_that_shares_its_listening_socket(
+    listened: Callable[[], socket.socket],
+) -> None:
+    with listened() as listener:
+        engine = Engine(listener, head_seconds=15, max_connections=10, arrived=_answer)
+        earlier, newcomer = (http.client.HTTPConnection(*listener.getsockname(), timeout=5) for _ in range(2))
+        with closing(earlier), closing(newcomer):
+            assert _ask(earlier) == 204
+            with closing(Connections(listener)):  # the other worker's first step; its engine comes later
+                assert _ask(newcomer) == 204
+                assert _ask(earlier) == 204
+        engine.stop()
+        assert engine.wait(5)
+
+
+def test_the_listening_socket_never_blocks_whoever_else_looks_at_it() -> None:
+    with listen("127.0.0.1", 0) as listener, listener.dup() as other:
+        assert not os.get_blocking(other.fileno())
 
 
 class House:

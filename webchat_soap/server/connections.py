@@ -39,7 +39,10 @@ class Connections:
     """Those that came through one listening socket, which is kept open until `close`."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self._listener: socket.socket | None = listener.dup()
+        # Not listener.dup(): that sets the mode this process believes in, blocking, and the mode is no descriptor's own
+        # but the socket's, which all workers share. One whose engine accepts in this moment would wait there for the
+        # next connection, and leave all that it has unanswered.
+        self._listener: socket.socket | None = socket.socket(fileno=os.dup(listener.fileno()))
         self._port = listener.getsockname()[1]
 
     def in_line(self) -> int:

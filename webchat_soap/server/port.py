@@ -31,7 +31,10 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. PortInUse, or ServeError when the address cannot be had for another reason."""
+    """A listening socket that never blocks. PortInUse, or ServeError when the address cannot be had for another reason.
+
+    Whether it blocks is one for all processes that share it, so it is settled before there is a second one.
+    """
     family, address = resolve(host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -43,6 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_TCP, user_timeout, SILENT_READER_MILLISECONDS)
         _bind(listener, address, port)
         listener.listen(BACKLOG)
+        listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise _refusal(host, port, error) from error
