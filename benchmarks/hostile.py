@@ -3,7 +3,8 @@
     python -m benchmarks.hostile [--seconds 0.4]
 
 Each message is as large or as rich as the service takes, or a little beyond, and is called in turns with a SendMessage
-of a short text. The figure to read is the ratio of the best times, which a busy machine disturbs least.
+of a short text, one that is parsed as the first of a client's messages is (later ones cost half). The figure to read is
+the ratio of the best times, which a busy machine disturbs least.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.in_process import ENVELOPE, make_ours
+from benchmarks.in_process import ENVELOPE, PARSED_ENVELOPE, make_ours
 from webchat_soap.soap.envelope import bounds_for
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -184,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
         until = time.perf_counter() + seconds
         rounds = 0
         while time.perf_counter() < until or rounds < 3:
-            normal = min(normal, *(cost(ENVELOPE) for _ in range(5)))
+            normal = min(normal, *(cost(PARSED_ENVELOPE) for _ in range(5)))
             hostile = min(hostile, cost(make(), media_type))
             rounds += 1
         worst = max(worst, hostile / normal)

@@ -56,7 +56,10 @@ def create_app(settings: Settings) -> Application:
         soap12_sender_status=settings.soap12_sender_status,
     )
     files = open_file_store(settings.files_url, folder=settings.data_dir / "files")
-    return Application(settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport)
+    nobody: Any = None  # no agent comes here
+    return Application(
+        settings=settings, chats=chats, files=files, endpoint=endpoint, transport=transport, agent_pages=nobody
+    )
 
 
 def make_service(chats: Any, settings: Settings) -> ChatService:

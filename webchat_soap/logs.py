@@ -23,6 +23,11 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=64)
+def _template(names: tuple[str, ...]) -> str:
+    return " ".join([f"{name}=%s" for name in names])
+
+
 class _UtcFormatter(logging.Formatter):
     """Times as everywhere here: UTC with milliseconds and a Z."""
 
@@ -36,7 +41,7 @@ class _TextFormatter(_UtcFormatter):
         fields = getattr(record, "fields", None)
         if fields is None:
             return super().format(record)
-        return f"{self.formatTime(record)} " + " ".join([f"{name}={value}" for name, value in fields.items()])
+        return f"{self.formatTime(record)} {_template(tuple(fields)) % tuple(fields.values())}"
 
 
 class _JsonFormatter(_UtcFormatter):
@@ -67,7 +72,7 @@ class GatheringHandler(logging.Handler):
 
     def _forget(self) -> None:
         """A new process has neither the other's thread nor its lines."""
-        self._lines: deque[logging.LogRecord] = deque()
+        self._lines: deque[str] = deque()
         self._needed = threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -80,7 +85,12 @@ class GatheringHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record)
+        # Here and not later, all at once: kept records would be so much memory that no cache holds the next calls'.
+        try:
+            self._lines.append(self.format(record))
+        except Exception:
+            self.handleError(record)
+            return
         # Also what is no line of a call: the parent logs nothing else, and a fork beside a thread is not safe.
         is_urgent = record.levelno >= logging.WARNING or not hasattr(record, "fields")
         if is_urgent or len(self._lines) > self.MOST_GATHERED:
@@ -100,11 +110,7 @@ class GatheringHandler(logging.Handler):
         with self._writing:
             text: list[str] = []
             while self._lines:
-                record = self._lines.popleft()
-                try:
-                    text.append(self.format(record))
-                except Exception:
-                    self.handleError(record)
+                text.append(self._lines.popleft())
             if not text:
                 return
             try:
