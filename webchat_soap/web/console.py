@@ -1,4 +1,4 @@
-"""The agent console's server side: its page, and its JSON API under /agent/api/ (docs/console-api.md).
+"""The agent console's server side: its page, and its JSON API under /agent/api/.
 
 Signing in and the static files are others' (web.agent_door, web.static_files); who comes here has been let in by the
 door, which also looks at where a change comes from.

@@ -42,7 +42,7 @@ _MESSAGES_AT_ONCE: Final = 100
 _EVENT_BYTES: Final = 128 * 1024
 """Of messages in one event, about."""
 
-_BYTES_PER_SECOND: Final = 2_000_000
+_BYTES_PER_SECOND: Final = 1_000_000
 """Of `chats` events to all consoles together: they tell what the next one tells again."""
 
 _REST_TIMES: Final = 9
@@ -51,9 +51,9 @@ _REST_TIMES: Final = 9
 _OWN_SCAN_SECONDS: Final = 0.5
 """Between two looks at all open chats while this process writes, of whose chats the feed is told."""
 
-_REST_TIMES_OF_ROUND: Final = 6
-_MAX_REST_SECONDS: Final = 0.1
-"""After a round: together the rounds take a seventh of a core, unless events would come late."""
+_REST_TIMES_OF_ROUND: Final = 12
+_MAX_REST_SECONDS: Final = 0.15
+"""After a round: together the rounds take a twelfth of a core, unless events would come late (300 ms are promised)."""
 
 _TICK_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 0.5
