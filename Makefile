@@ -37,7 +37,7 @@ help:
 	@echo 'make run       set everything up and serve on http://127.0.0.1:8000 with the open chat demo'
 	@echo 'make test      set everything up and run all tests'
 	@echo 'make interop   install the client stacks of other languages (Debian, as root) and run their tests'
-	@echo 'make bench     install the peers and measure all side by side (about twelve minutes); ARGS="a --quick" for less'
+	@echo 'make bench     install the peers and measure all side by side (about fourteen minutes); ARGS="a --quick" for less'
 	@echo 'make conformance   how many conformance cases pass here, and how many with stock Spyne'
 	@echo 'make fuzz      210,000 random messages through the SOAP face (about ten minutes)'
 	@echo 'make crash     kill the service 400 times under load and look whether anything is lost (about twenty minutes)'

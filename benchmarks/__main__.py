@@ -17,13 +17,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import beside, charts, footprint, growth, hostile, in_process, machine, readme, throughput, uploads
+from benchmarks import (
+    beside,
+    charts,
+    consoles,
+    footprint,
+    growth,
+    hostile,
+    in_process,
+    machine,
+    readme,
+    throughput,
+    uploads,
+)
 from benchmarks.results import Figures, Part, load, save
 from benchmarks.servers import BUILD, ROOT
 
 PARTS = {
     part.letter: part
-    for part in (throughput.PART, in_process.PART, uploads.PART, beside.PART, growth.PART, footprint.PART)
+    for part in (
+        throughput.PART,
+        in_process.PART,
+        uploads.PART,
+        beside.PART,
+        growth.PART,
+        footprint.PART,
+        consoles.PART,
+    )
 }
 DOCS = ROOT / "docs" / "benchmarks"
 QUICK = BUILD / "quick"
