@@ -315,7 +315,7 @@ def test_the_trial_of_a_demo_start_works_once_until_there_is_an_agent(tmp_path: 
         assert preview.get(link).status_code == 200, "to look does not use it up"
         assert browser.post("/agent/try", key=fields["key"]).status_code == 403, "without the form's token"
         assert browser.post("/agent/try", **fields).headers["Location"] == "/agent/"
-        assert "Signed in as Try" in browser.get("/agent/").text
+        assert '<meta name="agent-name" content="Try">' in browser.get("/agent/").text
         assert late.post("/agent/try", **theirs).status_code == 403
         assert late.get(link).status_code == 403
         assert not late.is_signed_in()
