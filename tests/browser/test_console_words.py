@@ -10,6 +10,7 @@ import pytest
 from tests.browser.console_fake import STATIC
 
 TEMPLATE = STATIC.parents[1] / "templates" / "agent" / "console.html"
+WEB = STATIC.parents[1]
 MODULES = sorted(STATIC.glob("*.js"))
 CATALOGUES = {language: json.loads((STATIC / f"{language}.json").read_text()) for language in ("en", "tr")}
 
@@ -42,9 +43,10 @@ def test_what_is_shown_is_in_the_catalogue() -> None:
 
 
 def test_the_catalogue_has_nothing_that_nobody_shows() -> None:
-    text = TEMPLATE.read_text() + "".join(source(module) for module in MODULES)
+    others = [*TEMPLATE.parent.glob("*.html"), *(WEB / name for name in ("agent_pages.py", "console_transcript.py"))]
+    text = "".join(other.read_text() for other in others) + "".join(source(module) for module in MODULES)
     # Made of two parts in the code: a family of words and one of its members.
-    made = ("error.", "local.", "keys.", "key.", "kind.", "family.", "list.empty.", "theme.")
+    made = ("error.", "local.", "keys.", "key.", "kind.", "family.", "list.empty.", "theme.", "saved.")
     unused = {key for key in CATALOGUES["en"] if key.removesuffix(".one").removesuffix(".other") not in text}
     assert {key for key in unused if not key.startswith(made)} == set()
 

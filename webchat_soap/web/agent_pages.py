@@ -5,11 +5,9 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import get_input_stream
@@ -19,6 +17,7 @@ from webchat_soap.domain.agents import MAX_AGENT_NAME, MAX_PASSWORD, AgentSessio
 from webchat_soap.domain.errors import TooManyRequests, Unauthorized, WebchatError
 from webchat_soap.web.agent_door import BROWSER_COOKIE, FORM_COOKIE, Door, csrf_refused, is_same, tokens_in
 from webchat_soap.web.answers import method_not_allowed, not_found, plain
+from webchat_soap.web.render import templates
 from webchat_soap.web.static_files import respond_static, static_url
 from webchat_soap.web.words import Words, words_for
 
@@ -50,7 +49,7 @@ class AgentPages:
         self._access = access
         self._door = door
         self._is_trial_possible = is_trial_possible
-        self._console = console or self._placeholder
+        self._console = console or (lambda environ, session: not_found())
 
     @property
     def door(self) -> Door:
@@ -89,8 +88,8 @@ class AgentPages:
             if self._door.find(environ) is not None:
                 return self._door.to(goal)
         except WebchatError:
-            return self._form(environ, 503, goal=goal, problem="sign_in.busy")
-        return self._form(environ, 200, goal=goal, note="sign_in.ended" if "out" in asked else None)
+            return self._form(environ, 503, goal=goal, problem="sign-in.busy")
+        return self._form(environ, 200, goal=goal, note="sign-in.ended" if "out" in asked else None)
 
     def _take_password(self, environ: WSGIEnvironment) -> Response:
         fields = _read_form(environ)
@@ -98,7 +97,7 @@ class AgentPages:
             return fields
         goal, name = self._door.own_path(fields.get("next", "")), fields.get("name", "")
         if not self._is_own_form(environ, fields):
-            return self._form(environ, 403, goal=goal, name=name, problem="sign_in.stale")
+            return self._form(environ, 403, goal=goal, name=name, problem="sign-in.stale")
         try:
             signed_in = self._access.sign_in(
                 name=name,
@@ -108,14 +107,14 @@ class AgentPages:
                 replaced_token=next(tokens_in(environ, "webchat_agent"), None),
             )
         except Unauthorized:
-            return self._form(environ, 403, goal=goal, name=name, problem="sign_in.wrong")
+            return self._form(environ, 403, goal=goal, name=name, problem="sign-in.wrong")
         except TooManyRequests as error:
             seconds = error.retry_after_seconds or 1
-            response = self._form(environ, 429, goal=goal, name=name, problem="sign_in.wait", seconds=seconds)
+            response = self._form(environ, 429, goal=goal, name=name, problem="sign-in.wait", seconds=seconds)
             response.headers["Retry-After"] = str(seconds)
             return response
         except WebchatError as error:
-            response = self._form(environ, 503, goal=goal, name=name, problem="sign_in.busy")
+            response = self._form(environ, 503, goal=goal, name=name, problem="sign-in.busy")
             response.headers["Retry-After"] = str(error.retry_after_seconds or 2)
             return response
         return self._door.let_in(signed_in, self._door.to(goal))
@@ -208,13 +207,6 @@ class AgentPages:
             is_same(given, token) for token in tokens_in(environ, FORM_COOKIE)
         )
 
-    def _placeholder(self, environ: WSGIEnvironment, session: AgentSession) -> Response:
-        if environ["PATH_INFO"] != "/agent/":
-            return not_found()
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return method_not_allowed(("GET", "HEAD"))
-        return _page("signed_in.html", 200, words=words_for(environ), session=session)
-
 
 def _read_form(environ: WSGIEnvironment) -> dict[str, str] | Response:
     """The form's fields, each once; what is no form of ours has none."""
@@ -241,7 +233,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _page(template: str, status: int, *, words: Words, **values: object) -> Response:
-    html = _templates().get_template(template).render(words=words, static_url=static_url, **values)
+    html = templates().get_template(f"agent/{template}").render(words=words, static_url=static_url, **values)
     response = Response(html, status=status, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-store"
@@ -252,14 +244,3 @@ def _page(template: str, status: int, *, words: Words, **values: object) -> Resp
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("webchat_soap.web", "templates/agent"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

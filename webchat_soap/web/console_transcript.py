@@ -11,11 +11,9 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import cache
 from io import RawIOBase
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Response
 
 from webchat_soap.domain.chat import Message
@@ -25,8 +23,9 @@ from webchat_soap.domain.file import FileType, StoredFile
 from webchat_soap.domain.ports import FileStore
 from webchat_soap.service_agents import AgentService
 from webchat_soap.web.console_json import Shapes, summary, time_of
-from webchat_soap.web.console_page import preferred_language
 from webchat_soap.web.disposition import saved_name
+from webchat_soap.web.render import templates
+from webchat_soap.web.words import Words, words_in
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -37,39 +36,6 @@ MAX_TRANSCRIPTS: Final = 8
 _PIECE_BYTES: Final = 128 * 1024
 _MAX_NAME_BYTES: Final = 150
 """Of a name in the ZIP: unpacked into a folder somewhere, all of the path should stay below 255."""
-
-WORDS: Final = {
-    "en": {
-        "lang": "en",
-        "title": "Chat {}",
-        "customer": "Customer",
-        "agent": "Agent",
-        "system": "System",
-        "started": "Started",
-        "ended": "Ended",
-        "ended_by": "Ended by",
-        "still_open": "still open when this was saved",
-        "saved": "Saved",
-        "messages": "Messages",
-        "lost": "this file is not there any more",
-        "times": "All times are UTC.",
-    },
-    "tr": {
-        "lang": "tr",
-        "title": "Görüşme {}",
-        "customer": "Müşteri",
-        "agent": "Temsilci",
-        "system": "Sistem",
-        "started": "Başlangıç",
-        "ended": "Bitiş",
-        "ended_by": "Bitiren",
-        "still_open": "kaydedildiğinde hâlâ açıktı",
-        "saved": "Kaydedildi",
-        "messages": "Mesajlar",
-        "lost": "bu dosya artık yok",
-        "times": "Tüm saatler UTC'dir.",
-    },
-}
 
 
 class Transcripts:
@@ -82,7 +48,7 @@ class Transcripts:
 
     def as_zip(self, found: ChatSummary, languages: str) -> Response:
         """The page in `index.html`, its files in `files/`. `languages` is the request's Accept-Language. Busy."""
-        words = WORDS[preferred_language(languages)]
+        words = words_in(languages)
         return self._response(self._zip(found, words), found, "application/zip", "zip")
 
     def as_json(self, found: ChatSummary, shapes: Shapes) -> Response:
@@ -110,7 +76,7 @@ class Transcripts:
             separator = ",\n"
         yield b"\n]}\n"
 
-    def _zip(self, found: ChatSummary, words: dict[str, str]) -> Iterator[bytes]:
+    def _zip(self, found: ChatSummary, words: Words) -> Iterator[bytes]:
         written = _Written()
         names = _Names()
         kept: list[tuple[StoredFile, str]] = []
@@ -131,7 +97,7 @@ class Transcripts:
         yield from written.taken()
 
     def _page(
-        self, found: ChatSummary, words: dict[str, str], names: _Names, kept: list[tuple[StoredFile, str]]
+        self, found: ChatSummary, words: Words, names: _Names, kept: list[tuple[StoredFile, str]]
     ) -> Iterator[bytes]:
         def shown_file(file: StoredFile) -> dict[str, object]:
             name = names.give(file) if self._is_there(file) else None
@@ -144,7 +110,7 @@ class Transcripts:
                 who = (
                     message.agent_name
                     or (found.chat.customer_name if message.sender == "CUSTOMER" else None)
-                    or words[message.sender.value.lower()]
+                    or words(f"saved.{message.sender.value.lower()}")
                 )
                 yield {
                     "message": message,
@@ -153,7 +119,7 @@ class Transcripts:
                     "files": [shown_file(file) for file in message.files],
                 }
 
-        page = _templates().get_template("agent/transcript.html")
+        page = templates().get_template("agent/transcript.html")
         pieces = page.generate(
             chat=found.chat,
             words=words,
@@ -267,14 +233,3 @@ def _size(size: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
         amount /= 1024
     raise AssertionError
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("webchat_soap.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -15,13 +15,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape as escape_xml
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
 from webchat_soap.domain.description import ServiceDescription
 from webchat_soap.domain.links import public_url
 from webchat_soap.web.answers import method_not_allowed, not_found, plain
+from webchat_soap.web.render import templates
 from webchat_soap.web.snippets import RETRY, SNIPPETS
 
 if TYPE_CHECKING:
@@ -186,13 +187,7 @@ def installed_readme() -> str | None:
 
 @cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("webchat_soap.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates().overlay()
     environment.filters["xml"] = _coloured_xml
     environment.filters["prose"] = _prose
     return environment

@@ -1,4 +1,4 @@
-"""The words of the agents' pages: one catalogue a language, `catalogues/LANGUAGE.json`, chosen by Accept-Language."""
+"""The words of the agents' pages: one catalogue a language, `static/agent/LANGUAGE.json`, chosen by Accept-Language."""
 
 from __future__ import annotations
 
@@ -35,13 +35,18 @@ class Words:
 
 def words_for(environ: WSGIEnvironment) -> Words:
     """In the language that the browser likes best of those that there are."""
-    liked = parse_accept_header(environ.get("HTTP_ACCEPT_LANGUAGE", "")[:1000], LanguageAccept)
+    return words_in(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+
+def words_in(accepted_languages: str) -> Words:
+    """The same for the header's value."""
+    liked = parse_accept_header(accepted_languages[:1000], LanguageAccept)
     return Words(liked.best_match(LANGUAGES) or LANGUAGES[0])
 
 
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
     """All words of one of LANGUAGES."""
-    text = files("webchat_soap.web").joinpath("catalogues", f"{language}.json").read_text(encoding="utf-8")
+    text = files("webchat_soap.web").joinpath("static", "agent", f"{language}.json").read_text(encoding="utf-8")
     words: dict[str, str] = json.loads(text)
     return words
