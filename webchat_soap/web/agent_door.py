@@ -174,7 +174,9 @@ class Door:
 
 def tokens_in(environ: WSGIEnvironment, name: str) -> Iterator[str]:
     """The values of the cookie that could be tokens of ours: no more than a few, the most particular first."""
-    values = parse_cookie(environ.get("HTTP_COOKIE", "")[:16_384]).getlist(name)[:4]
+    # Programs on other ports and paths of this host set cookies too, in whatever bytes; parse_cookie takes UTF-8 only.
+    header = environ.get("HTTP_COOKIE", "")[:16_384].encode("ascii", "replace").decode("ascii")
+    values = parse_cookie(header).getlist(name)[:4]
     return (value for value in values if _is_token(value))
 
 
