@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from webchat_soap.domain.errors import Busy, InvalidRequest
-from webchat_soap.domain.uploads import ABANDONED_SECONDS, UploadKey, WrongOffset
+from webchat_soap.domain.uploads import ABANDONED_SECONDS, MAX_UPLOADS, UploadKey, WrongOffset
 from webchat_soap.files.uploads import UploadFolder, sweep_uploads
 
 
@@ -73,6 +73,18 @@ def test_a_disk_that_is_full_in_a_piece_leaves_what_was_there(folder: UploadFold
         folder.append(key(), b"y" * 1000, offset=1000, size=5000)
     assert folder.offset(key()) == 1000
     assert folder.append(key(), b"z", offset=1000, size=5000) == 1001
+
+
+def test_a_piece_after_a_cancel_leaves_nothing_and_takes_no_place(folder: UploadFolder, tmp_path: Path) -> None:
+    for number in range(MAX_UPLOADS + 1):
+        late = key(f"late{number}")
+        folder.append(late, b"abc", offset=0, size=9)
+        folder.remove(late)
+        with pytest.raises(WrongOffset) as caught:
+            folder.append(late, b"def", offset=3, size=9)
+        assert caught.value.actual == 0
+    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+    assert folder.append(key("next"), b"abc", offset=0, size=9) == 3
 
 
 def test_a_file_with_pieces_missing_cannot_be_opened(folder: UploadFolder) -> None:

@@ -57,12 +57,14 @@ class UploadFolder:
             )
         self._sweep_now_and_then()
         try:
-            with self._locked(key, size=size) as (descriptor, _):
+            with self._locked(key, size=size, makes=offset == 0) as (descriptor, _):
                 there = os.fstat(descriptor).st_size
                 if there != offset:
                     raise _wrong_offset(there)
                 _write(descriptor, piece, offset)
                 return offset + len(piece)
+        except FileNotFoundError:
+            raise _wrong_offset(0) from None
         except OSError as error:
             raise busy(error) from error
 
@@ -71,7 +73,7 @@ class UploadFolder:
         """PieceStore.open."""
         with contextlib.ExitStack() as stack:
             try:
-                descriptor, size = stack.enter_context(self._locked(key, size=None))
+                descriptor, size = stack.enter_context(self._locked(key))
                 there = os.fstat(descriptor).st_size
                 if there != size:
                     raise _wrong_offset(there)
@@ -93,14 +95,14 @@ class UploadFolder:
             raise busy(error) from error
 
     @contextmanager
-    def _locked(self, key: UploadKey, *, size: int | None) -> Iterator[tuple[int, int]]:
-        """The upload's file, made where there is none and `size` is given, held against all processes; and its size."""
+    def _locked(self, key: UploadKey, *, size: int | None = None, makes: bool = False) -> Iterator[tuple[int, int]]:
+        """The upload's file, held against all processes, and its size. Where there is none it is made or, as for a
+        piece that comes after a cancel, FileNotFoundError."""
         path, declared = self._find(key) or (None, size)
-        if path is None:
-            if size is None:
-                raise FileNotFoundError
+        if path is None and makes and size is not None:
             path = self._new_path(key, size)
-        assert declared is not None
+        if path is None or declared is None:
+            raise FileNotFoundError
         if size is not None and declared != size:
             raise InvalidRequest(
                 f"The first piece said that the file has {declared} bytes, this one {size}; begin anew with another "
@@ -109,7 +111,7 @@ class UploadFolder:
                 limit=declared,
                 actual=size,
             )
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if size is None else os.O_CREAT)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if makes else 0)
         descriptor = os.open(path, flags, 0o600)
         try:
             _lock(descriptor)
