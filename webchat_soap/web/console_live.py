@@ -203,7 +203,8 @@ class Live:
                     return
                 finally:
                     with self._lock:
-                        self._watch = None
+                        if self._watch is watch:  # else the next feed has begun already
+                            self._watch = None
                     watch.close()
             except Exception as error:
                 for console in self.consoles():
