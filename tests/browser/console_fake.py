@@ -56,6 +56,7 @@ class FakeConsole(FakeFiles):
         self.before: Any = lambda request: None
         self.signed_in = True
         self.requests: list[tuple[str, str]] = []
+        self.unattended: list[str] = []
         self.chats: dict[str, dict[str, Any]] = {}
         self.uploads: dict[tuple[str, str], bytearray] = {}
         self.receipts: dict[tuple[str, str], dict[str, Any]] = {}
@@ -195,6 +196,8 @@ class FakeConsole(FakeFiles):
 
     def _api(self, request: Request, path: list[str]) -> Response:
         asked = request.args
+        if "X-Unattended" in request.headers:
+            self.unattended.append(request.path)
         match request.method, path:
             case "GET", ["session"]:
                 return _json(self._session())

@@ -64,6 +64,23 @@ def test_messages_of_the_customer_and_of_other_agents_appear_in_order(fake, cons
     assert "Mehmet Öz: Three" in console.locator("#polite").text_content()
 
 
+def test_what_the_page_asks_while_nobody_touches_it_is_marked_so(fake, console: Page, until) -> None:
+    console.mouse.move(5, 5)
+    console.clock.install()
+    fake.say(CHAT, "One")
+    until(console, lambda: fake.chats[CHAT]["read"] == 2)
+    assert fake.unattended == []
+    console.clock.fast_forward("02:00")
+    fake.say(CHAT, "Two")
+    until(console, lambda: fake.chats[CHAT]["read"] == 3)
+    assert f"/agent/api/chats/{CHAT}/read" in fake.unattended
+    marked = len(fake.unattended)
+    console.mouse.move(50, 50)
+    fake.say(CHAT, "Three")
+    until(console, lambda: fake.chats[CHAT]["read"] == 4)
+    assert len(fake.unattended) == marked
+
+
 def test_a_stream_that_breaks_resumes_where_it_stopped(fake, console: Page, until, tolerated) -> None:
     until(console, lambda: any("/events?chat=" in path for _, path in fake.requests))
     # Two refusals in a row are what makes the page say so.

@@ -248,20 +248,26 @@ def test_a_session_becomes_idle_and_ends_after_its_longest_time(tmp_path: Path) 
     folder = tmp_path / "data"
     agent(folder, "add", "Ayşe", "--password-stdin", given=PASSWORD)
     with running(folder, AGENT_IDLE_MINUTES=str(IDLE_SECONDS / 60), AGENT_SESSION_HOURS="0.001") as service:
-        idle, busy = Browser(service.url), Browser(service.url)
+        idle, busy, alone = Browser(service.url), Browser(service.url), Browser(service.url)
         assert idle.sign_in().status_code == 303
+        assert alone.sign_in().status_code == 303
+        alone.session.headers["X-Unattended"] = "1"
         assert busy.sign_in().status_code == 303
         began = time.monotonic()
         assert idle.is_signed_in()
         ended: list[float] = []
+        left_alone: list[float] = []
 
         def has_ended() -> bool:
+            if alone.is_signed_in():
+                left_alone.append(time.monotonic() - began)
             if not busy.is_signed_in():
                 ended.append(time.monotonic() - began)
             return bool(ended)
 
         until(has_ended, seconds=20, what="the session does not end")
         assert IDLE_SECONDS * 1.5 < ended[0] < 10, "kept awake beyond the idle time, and ended after 3.6 s"
+        assert max(left_alone) < IDLE_SECONDS * 1.3, "what a page asks by itself keeps nobody signed in"
         assert not idle.is_signed_in()
         assert busy.get("/agent/api/x").status_code == 401
         assert busy.sign_in().status_code == 303

@@ -133,8 +133,9 @@ class Console:
         operation, agent = "console", "-"
         code = "OK"
         try:
-            # What the page's live events do by themselves keeps nobody signed in.
-            session = self._gate.enter(environ, is_activity=path != API_PATH + "events")
+            # What the page does by itself keeps nobody signed in.
+            is_activity = path != API_PATH + "events" and "HTTP_X_UNATTENDED" not in environ
+            session = self._gate.enter(environ, is_activity=is_activity)
             response: Response | EventStream
             if isinstance(session, Response):
                 response = session

@@ -43,6 +43,13 @@ export function faultText(fault) {
   return has(key) ? t(key, values) : (fault.text ?? t("error.unknown"));
 }
 
+/* What the page asks by itself keeps nobody signed in: a console left alone must end also where customers go on writing. */
+const ATTENDED_MILLISECONDS = 60_000;
+let touchedAt = Date.now();
+for (const kind of ["keydown", "input", "pointerdown", "pointermove", "wheel", "touchmove", "drop", "paste"])
+  addEventListener(kind, () => (touchedAt = Date.now()), { capture: true, passive: true });
+const isUnattended = () => Date.now() - touchedAt > ATTENDED_MILLISECONDS;
+
 /** What the service answers, parsed; throws Refused or Unreached. A 401 also emits "lost". */
 export async function call(method, path, { json, signal, again = true } = {}) {
   let response;
@@ -52,6 +59,7 @@ export async function call(method, path, { json, signal, again = true } = {}) {
       headers: {
         ...(json === undefined ? {} : { "Content-Type": "application/json" }),
         ...(method === "GET" ? {} : { "X-CSRF-Token": csrfToken }),
+        ...(isUnattended() ? { "X-Unattended": "1" } : {}),
       },
       body: json === undefined ? undefined : JSON.stringify(json),
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MILLISECONDS)].filter(Boolean)),
