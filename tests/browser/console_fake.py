@@ -208,6 +208,7 @@ class FakeConsole(FakeFiles):
                     self._events(asked.get("chat"), int(asked.get("after", 0))), content_type="text/event-stream"
                 )
             case _, ["chats", chat_id, *rest]:
+                chat_id = chat_id.removeprefix("~")
                 if chat_id not in self.chats:
                     raise Fault(404, "ChatNotFound", "There is no such chat; check the CHATID.")
                 return self._chat(request, self.chats[chat_id], rest)

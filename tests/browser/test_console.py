@@ -49,6 +49,12 @@ def test_ended_chats_are_behind_the_filter(fake, console: Page) -> None:
     assert console.locator("#end-button").is_hidden()
 
 
+def test_a_chat_whose_name_is_dots_can_be_opened(fake, console: Page) -> None:
+    fake.say("..", "Up here")
+    console.locator("#chats").get_by_text("Up here").click()
+    console.locator("#messages").get_by_text("Up here").wait_for()
+
+
 # -- live
 
 

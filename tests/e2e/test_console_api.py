@@ -238,6 +238,16 @@ def test_a_chat_that_is_not_there_is_not_made_by_agents(desk: Desk, method: str,
     assert (status, error["code"]) == (404, "ChatNotFound")
 
 
+@pytest.mark.parametrize("chat_id", [".", ".."])
+def test_a_chat_whose_name_a_browser_takes_for_a_folder_is_reached_behind_a_tilde(desk: Desk, chat_id: str) -> None:
+    desk.send(chat_id, "hello")
+    path = f"chats/~{chat_id}"
+    assert desk.get(path)["chat"]["CHATID"] == chat_id
+    assert desk.api("POST", f"{path}/messages", json={"text": "x", "clientToken": "t"}).status_code == 201
+    assert [message["text"] for message in desk.get(f"{path}/messages")["message"]] == ["hello", "x"]
+    assert desk.put(f"~{chat_id}", "t", b"abc", offset=0, size=9).json() == {"offset": 3}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -246,6 +256,8 @@ def test_a_chat_that_is_not_there_is_not_made_by_agents(desk: Desk, method: str,
         ("GET", "chats/c1/nothing", 404),
         ("GET", "chats/a%2F..%2Fb/messages", 404),
         ("GET", "chats/a%20b", 400),
+        ("GET", "chats/~", 400),
+        ("GET", "chats/~~..", 400),
         ("GET", "chats/" + "x" * 65, 400),
         ("DELETE", "chats", 405),
         ("PUT", "session", 405),

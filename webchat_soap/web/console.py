@@ -182,8 +182,10 @@ class Console:
                 allowed = ", ".join(handlers)
                 sentence = f"This address takes {allowed} only."
                 return "console", shapes.plain_refusal(405, "MethodNotAllowed", sentence, Allow=allowed)
-            ask = _Ask(session, environ, _query(environ), *found.groups())
-            if ask.chat_id and not is_chat_id(ask.chat_id):
+            # "~" stands before a CHATID that a browser would take for a folder: "." and "..".
+            chat_id, *token = found.groups() or ("",)
+            ask = _Ask(session, environ, _query(environ), chat_id.removeprefix("~"), *token)
+            if found.groups() and not is_chat_id(ask.chat_id):
                 raise InvalidRequest("CHATID in the path is none; take it as the list gives it.", field="CHATID")
             return f"console.{handler.__name__.strip('_')}", handler(ask)
         return "console", shapes.plain_refusal(404, "NotFound", "There is nothing at this address of the API.")

@@ -106,8 +106,9 @@ export async function loadSession() {
   return session;
 }
 
-/** A chat's path below api/. */
-export const chatPath = (chatId, rest = "") => `chats/${encodeURIComponent(chatId)}${rest}`;
+/** A chat's path below api/. "~" is in no CHATID, and keeps a browser from taking those of dots only for folders. */
+export const chatPath = (chatId, rest = "") =>
+  `chats/${/^\.\.?$/.test(chatId) ? "~" : ""}${encodeURIComponent(chatId)}${rest}`;
 
 /** A token for one message, unguessable; crypto.randomUUID is missing where the page is not served over https. */
 export function newToken() {
