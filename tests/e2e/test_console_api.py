@@ -453,7 +453,7 @@ def test_pieces_may_land_in_different_processes(tmp_path: Path) -> None:
 
 def test_a_transcript_is_a_page_with_its_files_that_runs_nothing(desk: Desk, chat: str) -> None:
     desk.post(chat, "<script>alert(1)</script> & ملف", "a")
-    for number, name in enumerate(("<b>.png", "<b>.png", "CON.png", "../../x.png")):
+    for number, name in enumerate(("<b>.png", "<b>.png", "CON.png", "../../x.png", "com¹.png", "e\u0301.png", "É.png")):
         desk.put(chat, f"f{number}", PICTURE, offset=0, size=len(PICTURE))
         posted = desk.api("POST", f"chats/{chat}/uploads/f{number}/post", json={"fileName": name})
         assert posted.status_code == 201, posted.text
@@ -464,7 +464,8 @@ def test_a_transcript_is_a_page_with_its_files_that_runs_nothing(desk: Desk, cha
         names = archive.namelist()
         page = archive.read("index.html").decode()
         assert archive.read(names[1]) == PICTURE
-    assert names == ["index.html", "files/_b_.png", "files/_b_ (2).png", "files/file CON.png", "files/x.png"]
+    assert names[:5] == ["index.html", "files/_b_.png", "files/_b_ (2).png", "files/file CON.png", "files/x.png"]
+    assert names[5:] == ["files/file com¹.png", "files/é.png", "files/É (2).png"]
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; ملف" in page
     assert "<script>alert" not in page
     assert 'dir="auto"' in page

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -199,7 +200,8 @@ class _Names:
 
     def give(self, file: StoredFile) -> str:
         """A name for this file."""
-        name = "".join("_" if char in '<>:"|?*' else char for char in saved_name(file)).lstrip(".")
+        composed = unicodedata.normalize("NFC", saved_name(file))  # to some systems é and e with an accent are one name
+        name = "".join("_" if char in '<>:"|?*' else char for char in composed).lstrip(".")
         stem, _, extension = name.rpartition(".")
         stem = stem.encode()[: _MAX_NAME_BYTES - len(extension.encode()) - 8].decode("utf-8", "ignore").rstrip(" .")
         # Names of devices, whatever they end with, cannot be files on Windows.
@@ -214,7 +216,7 @@ class _Names:
 
 
 _DEVICES: Final = frozenset(
-    ("CON", "PRN", "AUX", "NUL", *(f"COM{number}" for number in range(10)), *(f"LPT{number}" for number in range(10)))
+    ("CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"))
 )
 
 
