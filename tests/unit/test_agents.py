@@ -50,6 +50,7 @@ def test_a_name_is_kept_as_people_write_it(given: str, kept: str) -> None:
         ("\ufeffa", r"U\+FEFF at position 1"),
         ("a\ud800", r"U\+D800"),
         ("a\ue000", r"U\+E000"),
+        ("CUSTOMER", "somebody else"),
     ],
 )
 def test_a_name_that_would_mislead_people_is_refused_and_told_why(given: str, told: str) -> None:

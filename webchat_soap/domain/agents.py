@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from webchat_soap.domain.chat import Sender
 from webchat_soap.domain.errors import InvalidRequest
 
 MAX_AGENT_NAME: Final = 100
@@ -133,6 +134,8 @@ def check_agent_name(text: str) -> str:
             )
     if not agent_name_key(name):
         raise _wrong_name("is empty; give it at least one letter.")
+    if name in tuple(Sender):  # `endedBy` holds one of these or a name
+        raise _wrong_name(f"is {name}, which would say that somebody else did what this agent does; take another one.")
     if len(name) > MAX_AGENT_NAME:
         raise _wrong_name(f"has {len(name)} characters, but may have at most {MAX_AGENT_NAME}; shorten it.")
     return name
