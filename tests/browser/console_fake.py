@@ -57,6 +57,7 @@ class FakeConsole(FakeFiles):
         self.signed_in = True
         self.requests: list[tuple[str, str]] = []
         self.unattended: list[str] = []
+        self.hide: str | None = None  # a chat that the list does not have yet
         self.chats: dict[str, dict[str, Any]] = {}
         self.uploads: dict[tuple[str, str], bytearray] = {}
         self.receipts: dict[tuple[str, str], dict[str, Any]] = {}
@@ -311,7 +312,7 @@ class FakeConsole(FakeFiles):
         found = []
         for chat in list(self.chats.values()):
             summary = self._summary(chat)
-            if summary["status"].lower() != asked["status"]:
+            if summary["status"].lower() != asked["status"] or summary["CHATID"] == self.hide:
                 continue
             hit = next((m["text"] for m in chat["messages"] if wanted and wanted in m.get("text", "").casefold()), None)
             named = wanted in (summary["CHATID"] + " " + summary.get("customerName", "")).casefold()

@@ -49,6 +49,29 @@ def test_ended_chats_are_behind_the_filter(fake, console: Page) -> None:
     assert console.locator("#end-button").is_hidden()
 
 
+def test_a_chat_that_comes_while_the_list_is_loaded_stays_in_it(fake, console: Page, until) -> None:
+    chats = console.locator("#chats")
+    asked, told = threading.Event(), threading.Event()
+
+    def hold(request) -> None:
+        if request.path.endswith("/api/chats") and request.args["status"] == "open":
+            asked.set()
+            assert told.wait(10)
+
+    console.get_by_role("button", name="Ended").click()
+    until(console, "document.querySelectorAll('#chats > li').length === 0")
+    fake.before = hold
+    fake.hide = "late"  # the answer is from before it came
+    console.get_by_role("button", name="Open").click()
+    assert asked.wait(10)
+    fake.say("late", "Just arrived")
+    chats.get_by_text("Just arrived").wait_for()
+    told.set()
+    chats.get_by_text("Merhaba").wait_for()
+    until(console, "document.querySelector('#rows-note').textContent === ''")
+    assert chats.get_by_text("Just arrived").is_visible()
+
+
 def test_a_chat_whose_name_is_dots_can_be_opened(fake, console: Page) -> None:
     fake.say("..", "Up here")
     console.locator("#chats").get_by_text("Up here").click()

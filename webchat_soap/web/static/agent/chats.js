@@ -19,6 +19,8 @@ export class Chats extends Signals {
   #shown = new Set();
   #next = null;
   #asked = 0;
+  /** What came while the list was being asked for: its answer may be older. */
+  #meanwhile = new Map();
 
   /** A chat's summary, or undefined. */
   get(chatId) {
@@ -52,6 +54,7 @@ export class Chats extends Signals {
   /** Loads the first page anew. An answer that a later question has overtaken is dropped. */
   async load() {
     const asked = (this.#asked += 1);
+    this.#meanwhile.clear();
     this.loading = true;
     this.emit("changed");
     try {
@@ -74,6 +77,7 @@ export class Chats extends Signals {
   async loadMore() {
     if (this.#next === null || this.loading) return;
     const asked = this.#asked;
+    this.#meanwhile.clear();
     this.loading = true;
     try {
       const answer = await this.#page(this.#next);
@@ -92,6 +96,7 @@ export class Chats extends Signals {
   apply(summaries, counts = null) {
     for (const chat of summaries) {
       const before = this.#known.get(chat.CHATID);
+      if (this.loading) this.#meanwhile.set(chat.CHATID, chat);
       // What a search found stays found: a live summary knows nothing of it.
       this.#known.set(chat.CHATID, { ...chat, match: chat.match ?? before?.match });
       const fits = chat.status.toLowerCase() === this.status;
@@ -122,7 +127,15 @@ export class Chats extends Signals {
       this.#shown.add(chat.CHATID);
     }
     this.#next = answer.next;
-    this.counts = answer.counts;
     this.searchedAll = answer.searchedAll !== false;
+    const newer = [...this.#meanwhile.values()].filter((chat) => !isOlder(chat, this.#known.get(chat.CHATID)));
+    if (this.#meanwhile.size === 0) this.counts = answer.counts;
+    this.#meanwhile.clear();
+    if (newer.length > 0) this.apply(newer);
   }
 }
+
+/** Whether of two summaries of a chat the first was made before the other. */
+const isOlder = (one, other) =>
+  one.lastSequence < other.lastSequence ||
+  (one.lastSequence === other.lastSequence && (one.readSequence ?? 0) < (other.readSequence ?? 0));
