@@ -15,7 +15,7 @@ import { many, t } from "./words.js";
 const KEPT_HISTORIES = 5;
 const READ_MILLISECONDS = 250;
 
-/** The open chat. `chats`, `composer`, `chips`, `outbox`, `live` are the page's one of each. */
+/** The open chat. `chats`, `composer`, `chips`, `outbox`, `uploads`, `live` are the page's one of each. */
 export class ChatView {
   chatId = null;
   usage = null;
@@ -24,9 +24,10 @@ export class ChatView {
   #panel = new Panel();
   #readMark = 0;
 
-  constructor({ chats, outbox, live }) {
+  constructor({ chats, outbox, uploads, live }) {
     this.chats = chats;
     this.outbox = outbox;
+    this.uploads = uploads;
     this.live = live;
     this.#markLater = debounced(() => this.#markRead(), READ_MILLISECONDS);
     this.log = new Log({ onRead: () => this.#markLater() });
@@ -140,7 +141,11 @@ export class ChatView {
   }
 
   #added(history, messages) {
-    for (const message of messages) if (message.clientToken) this.outbox.remove(message.clientToken);
+    for (const { clientToken } of messages) {
+      if (!clientToken) continue;
+      this.outbox.remove(clientToken);
+      this.uploads.stored(clientToken);
+    }
     if (history.chatId !== this.chatId) return;
     this.log.added(messages);
     for (const message of messages) {

@@ -23,7 +23,7 @@ const chats = new Chats();
 const outbox = new Outbox();
 const uploads = new Uploads((chatId) => outbox.settled(chatId));
 const live = new Live();
-const view = new ChatView({ chats, outbox, live });
+const view = new ChatView({ chats, outbox, uploads, live });
 view.chips = new Chips(uploads, announce);
 const list = new List(chats, () => view.chatId);
 
