@@ -70,3 +70,40 @@ def test_a_file_goes_up_after_the_agent_has_signed_in_anew_in_another_tab(
     console.locator("#send").click()
     until(console, lambda: any(message["file"] for message in fake.chats[CHAT]["messages"]))
     tolerated()
+
+
+def test_a_chat_that_began_in_a_short_break_of_the_stream_is_in_the_list(fake, console: Page, until) -> None:
+    until(console, lambda: fake.streams == 1)
+    fake.bye = "stopping"
+    until(console, lambda: fake.streams == 0)
+    fake.chat("began-meanwhile", "Zehra Ak")
+    fake.say("began-meanwhile", "Is anybody there?")
+    console.locator("#chats").get_by_text("Zehra Ak").wait_for()
+    assert console.locator("#banner").text_content() == "", "a break so short is not worth a word"
+
+
+def test_a_stream_that_made_room_for_newer_ones_comes_back_when_the_page_is_used(fake, console: Page, until) -> None:
+    until(console, lambda: fake.streams == 1)
+    asked = len(fake.requests)
+    fake.bye = "replaced"
+    console.get_by_text("Connection lost").wait_for()
+    console.wait_for_timeout(1500)  # longer than the first pause after a break
+    assert not [path for _, path in fake.requests[asked:] if "/events" in path]
+    console.get_by_role("button", name="Try now").click()
+    until(console, lambda: fake.streams == 1)
+    until(console, "document.querySelector('#banner').childElementCount === 0")
+
+
+def test_streams_of_chats_that_were_left_quickly_are_closed(fake, console: Page, until) -> None:
+    for number in range(3):
+        fake.say(f"chat-{number}", "Hello")
+    until(console, lambda: fake.streams == 1)
+    hold = threading.Event()
+    fake.before = lambda request: request.path.endswith("/events") and hold.wait(10)
+    for number in range(3):
+        asked = len(fake.requests)
+        console.evaluate("number => { location.hash = number % 2 ? `#/chat/chat-${number}` : '#/' }", number)
+        until(console, lambda asked=asked: any("/events" in path for _, path in fake.requests[asked:]))
+    hold.set()
+    until(console, lambda: fake.streams > 1)
+    until(console, lambda: fake.streams == 1)
