@@ -107,3 +107,30 @@ def test_streams_of_chats_that_were_left_quickly_are_closed(fake, console: Page,
     hold.set()
     until(console, lambda: fake.streams > 1)
     until(console, lambda: fake.streams == 1)
+
+
+def test_enter_opens_the_first_of_what_is_searched_for_not_of_what_stood_there(fake, console: Page, until) -> None:
+    for name in ("Zehra Ak", "Onur Tan"):
+        fake.chat(name.split()[0].lower(), name)
+        fake.say(name.split()[0].lower(), "Hello")
+    console.locator("#chats").get_by_text("Onur Tan").wait_for()
+    console.locator("#search").press_sequentially("zehra")
+    console.locator("#search").press("Enter")
+    until(console, "location.hash === '#/chat/zehra'")
+    assert console.locator("#who").text_content() == "Zehra Ak"
+
+
+def test_what_a_search_found_is_not_shown_instead_of_the_news_afterwards(fake, console: Page, until) -> None:
+    # Further down than the list's first page, so that only search and stream tell of it.
+    fake.say("old", "The needle")
+    for number in range(55):
+        fake.say(f"chat-{number}", "Hello")
+    fake.chats["old"]["read"] = 1
+    console.reload()
+    console.locator("#chats > li").first.wait_for()
+    console.locator("#search").fill("needle")
+    console.locator("#chats .match").wait_for()
+    console.locator("#search").fill("")
+    until(console, "document.querySelectorAll('#chats > li').length >= 50")
+    fake.say("old", "Something new")
+    console.locator("#chats").get_by_text("Something new").wait_for()

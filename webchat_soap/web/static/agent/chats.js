@@ -19,6 +19,7 @@ export class Chats extends Signals {
   #shown = new Set();
   #next = null;
   #asked = 0;
+  #latest = null;
 
   /** A chat's summary, or undefined. */
   get(chatId) {
@@ -50,7 +51,21 @@ export class Chats extends Signals {
   }
 
   /** Loads the first page anew. An answer that a later question has overtaken is dropped. */
-  async load() {
+  load() {
+    this.#latest = this.#load();
+    return this.#latest;
+  }
+
+  /** Resolves when what was last asked for is there, or failed. */
+  async settled() {
+    let awaited;
+    do {
+      awaited = this.#latest;
+      await awaited;
+    } while (awaited !== this.#latest);
+  }
+
+  async #load() {
     const asked = (this.#asked += 1);
     this.loading = true;
     this.emit("changed");
@@ -77,9 +92,11 @@ export class Chats extends Signals {
     this.loading = true;
     try {
       const answer = await this.#page(this.#next);
-      if (asked === this.#asked) this.#take(answer);
+      if (asked !== this.#asked) return;
+      this.fault = null;
+      this.#take(answer);
     } catch (fault) {
-      this.fault = fault;
+      if (asked === this.#asked) this.fault = fault;
     } finally {
       if (asked === this.#asked) {
         this.loading = false;
@@ -92,8 +109,9 @@ export class Chats extends Signals {
   apply(summaries, counts = null) {
     for (const chat of summaries) {
       const before = this.#known.get(chat.CHATID);
-      // What a search found stays found: a live summary knows nothing of it.
-      this.#known.set(chat.CHATID, { ...chat, match: chat.match ?? before?.match });
+      // What a search found stays found while it is searched for: a live summary knows nothing of it.
+      const match = this.query === "" ? undefined : (chat.match ?? before?.match);
+      this.#known.set(chat.CHATID, { ...chat, match });
       const fits = chat.status.toLowerCase() === this.status;
       if (!fits) this.#shown.delete(chat.CHATID);
       else if (this.query === "") this.#shown.add(chat.CHATID);
