@@ -134,3 +134,63 @@ def test_what_a_search_found_is_not_shown_instead_of_the_news_afterwards(fake, c
     until(console, "document.querySelectorAll('#chats > li').length >= 50")
     fake.say("old", "Something new")
     console.locator("#chats").get_by_text("Something new").wait_for()
+
+
+def test_a_link_that_was_cut_opens_the_list(fake, console: Page, complaints) -> None:
+    page = console.context.new_page()
+    page.goto(f"{fake.base_url}/agent/#/chat/%")
+    page.locator("#chats").get_by_text("Mehmet Öz").wait_for()
+
+
+def test_a_chat_that_is_not_there_takes_no_answer(fake, console: Page, tolerated) -> None:
+    console.goto(f"{fake.base_url}/agent/#/chat/nobody")
+    console.locator("#older").get_by_role("alert").wait_for()
+    for name in ("#composer", "#end-button", "#transcript-button"):
+        assert console.locator(name).is_hidden()
+    console.locator("#chats a").first.click()
+    console.locator("#composer").wait_for()
+    tolerated()
+
+
+def test_messages_say_the_customers_name_also_where_they_come_first(fake, console: Page, until) -> None:
+    hold = threading.Event()
+    summaries = ("/api/chats", f"/api/chats/{CHAT}")
+    fake.before = lambda request: request.path.endswith(summaries) and hold.wait(10)
+    asked = len(fake.requests)
+    console.reload()
+    until(console, lambda: any("/messages" in path for _, path in fake.requests[asked:]))
+    console.wait_for_timeout(300)  # the messages are there by now
+    hold.set()
+    console.locator("#messages > li").first.wait_for()
+    assert console.locator("#messages .line-who").all_text_contents() == ["Mehmet Öz"]
+
+
+def test_where_unread_messages_begin_is_marked_also_far_above(fake, console: Page, until) -> None:
+    fake.fill("long", 200)
+    fake.chats["long"]["read"] = 90
+    open_console(console, fake.base_url, "long")
+    console.locator("#log").hover()
+    for _ in range(60):
+        if console.locator(".unread-begins").count():
+            break
+        console.mouse.wheel(0, -1500)
+        console.wait_for_timeout(30)
+    (marked,) = console.locator("li:has(.unread-begins)").all()
+    assert marked.get_attribute("data-sequence") == "91"
+
+
+def test_single_keys_lead_from_chat_to_chat_and_write_nothing(fake, console: Page, until) -> None:
+    for number in range(3):
+        fake.say(f"chat-{number}", "Hello")
+    until(console, "document.querySelectorAll('#chats > li').length === 4")
+    console.locator("#log").focus()
+    seen = set()
+    for key in "kkkjjj":
+        console.keyboard.press(key)
+        seen.add(console.evaluate("location.hash"))
+        assert console.locator("#text").input_value() == ""
+    assert len(seen) == 4
+    console.keyboard.press("c")
+    assert console.evaluate("document.activeElement.id") == "text"
+    console.keyboard.press("Alt+ArrowUp")
+    assert console.evaluate("document.activeElement.id") == "text", "who writes goes on writing"
