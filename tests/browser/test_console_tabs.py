@@ -194,3 +194,16 @@ def test_single_keys_lead_from_chat_to_chat_and_write_nothing(fake, console: Pag
     assert console.evaluate("document.activeElement.id") == "text"
     console.keyboard.press("Alt+ArrowUp")
     assert console.evaluate("document.activeElement.id") == "text", "who writes goes on writing"
+
+
+def test_the_way_to_the_newest_message_covers_no_attached_file(fake, console: Page, until) -> None:
+    fake.fill(CHAT, 80)
+    console.reload()
+    until(console, "document.querySelectorAll('#messages > li').length >= 50")
+    console.locator("#log").hover()
+    console.mouse.wheel(0, -1000)
+    console.locator("#to-newest").wait_for()
+    attach(console, *((f"photo {number}.png", "image/png", PNG) for number in range(6)))
+    until(console, "document.querySelectorAll('.chip.ready').length === 6")
+    button, composer = (console.locator(name).bounding_box() for name in ("#to-newest", "#composer"))
+    assert button["y"] + button["height"] <= composer["y"]
