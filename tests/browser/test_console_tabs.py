@@ -207,3 +207,13 @@ def test_the_way_to_the_newest_message_covers_no_attached_file(fake, console: Pa
     until(console, "document.querySelectorAll('.chip.ready').length === 6")
     button, composer = (console.locator(name).bounding_box() for name in ("#to-newest", "#composer"))
     assert button["y"] + button["height"] <= composer["y"]
+
+
+def test_times_are_as_the_agents_region_writes_them(fake, open_context) -> None:
+    pages = [
+        open_console(open_context(locale=locale, timezone_id="UTC").new_page(), fake.base_url, CHAT)
+        for locale in ("en-GB", "en-US")
+    ]
+    british, american = (page.locator("#messages time[data-as]").get_attribute("title") for page in pages)
+    assert not british.endswith("M")
+    assert american.endswith("M")
