@@ -27,7 +27,6 @@ POLICY = (
     "connect-src 'self'; font-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-CSRF_TOKEN = "csrf-0123456789"
 MIB = 1024 * 1024
 LIMITS = {
     "fileLimit": [
@@ -55,6 +54,9 @@ class FakeConsole(FakeFiles):
         self.language = language
         self.before: Any = lambda request: None
         self.signed_in = True
+        self.csrf_token = "csrf-0123456789"
+        self.bye: str | None = None  # what the next stream that looks ends with
+        self.streams = 0
         self.requests: list[tuple[str, str]] = []
         self.unattended: list[str] = []
         self.hide: str | None = None  # a chat that the list does not have yet
@@ -175,7 +177,7 @@ class FakeConsole(FakeFiles):
         if path.startswith("/agent/api/"):
             if not self.signed_in:
                 raise Fault(401, "Unauthorized", "Sign in again.")
-            if request.method != "GET" and request.headers.get("X-CSRF-Token") != CSRF_TOKEN:
+            if request.method != "GET" and request.headers.get("X-CSRF-Token") != self.csrf_token:
                 raise Fault(403, "CsrfRefused", "The request does not carry this session's token; reload the page.")
             return self._api(request, [unquote(part) for part in path.removeprefix("/agent/api/").split("/")])
         if path == "/agent/sign-in":
@@ -188,7 +190,7 @@ class FakeConsole(FakeFiles):
             language=self.language,
             catalogue=catalogue,
             agent_name=self.agent,
-            csrf_token=CSRF_TOKEN,
+            csrf_token=self.csrf_token,
             static_url=lambda name: f"static/{name}?v=1",
         )
         response = Response(html, content_type="text/html; charset=utf-8")
@@ -206,7 +208,8 @@ class FakeConsole(FakeFiles):
                 return self._list(asked)
             case "GET", ["events"]:
                 return Response(
-                    self._events(asked.get("chat"), int(asked.get("after", 0))), content_type="text/event-stream"
+                    self._counted(self._events(asked.get("chat"), int(asked.get("after", 0)))),
+                    content_type="text/event-stream",
                 )
             case _, ["chats", chat_id, *rest]:
                 chat_id = chat_id.removeprefix("~")
@@ -277,7 +280,7 @@ class FakeConsole(FakeFiles):
     def _session(self) -> dict[str, Any]:
         return {
             "agent": {"name": self.agent},
-            "csrfToken": CSRF_TOKEN,
+            "csrfToken": self.csrf_token,
             "limits": LIMITS,
             "pieceBytes": self.piece_bytes,
             "idleMinutes": 60,
@@ -298,6 +301,7 @@ class FakeConsole(FakeFiles):
             "lastSequence": len(messages),
             "lastSentAt": messages[-1]["sentAt"] if messages else chat["startedAt"],
             "unread": sum(each["sender"] == "CUSTOMER" for each in messages[chat["read"] :]),
+            "readSequence": chat["read"],
         }
         if messages:
             names = ("sequence", "sender", "agentName", "sentAt", "file")
@@ -339,6 +343,15 @@ class FakeConsole(FakeFiles):
         told = {"CHATID": chat["CHATID"], "status": chat["status"], "message": page, "firstSequence": 1}
         return _json(told | {"lastSequence": len(messages)})
 
+    def _counted(self, events: Iterator[bytes]) -> Iterator[bytes]:
+        with self._news:
+            self.streams += 1
+        try:
+            yield from events
+        finally:
+            with self._news:
+                self.streams -= 1
+
     def _events(self, chat_id: str | None, after: int) -> Iterator[bytes]:
         def event(name: str, data: object) -> bytes:
             return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
@@ -353,12 +366,17 @@ class FakeConsole(FakeFiles):
                 after = fresh[-1]["sequence"]
                 told = {"CHATID": chat_id, "status": chat["status"], "message": fresh, "lastSequence": after}
                 yield event("messages", told)
-            changed = set(self._changes[seen:])
-            seen += len(self._changes[seen:])
+            fresh_changes = self._changes[seen:]
+            seen += len(fresh_changes)
+            changed = set(fresh_changes)
             if changed:
                 yield event(
                     "chats", {"chat": [self._summary(self.chats[each]) for each in changed], "counts": self._counts()}
                 )
+            if self.bye:
+                reason, self.bye = self.bye, None
+                yield event("bye", {"reason": reason})
+                return
             if time.monotonic() - spoken > 1:
                 spoken = time.monotonic()
                 yield b": still here\n\n"

@@ -152,6 +152,7 @@ def test_files_are_shown_played_and_opened_beside(fake, console: Page, until) ->
 def test_a_picture_opens_in_full_with_arrows_zoom_and_escape(fake, console: Page, until) -> None:
     for name in ("one.png", "two.png"):
         fake.say(CHAT, files=(fake.sample("picture.png", name),))
+    console.get_by_role("button", name="Show two.png in full").wait_for()
     console.get_by_role("button", name="Show one.png in full").click()
     viewer = console.get_by_role("dialog", name="one.png")
     viewer.wait_for()

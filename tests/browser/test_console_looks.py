@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.console_fake import FakeConsole
-from tests.browser.console_page import PNG, attach, needs_axe, open_console, violations
+from tests.browser.console_page import CHAT, PNG, attach, needs_axe, open_console, send, violations
 
 WIDTHS = [pytest.param(1280, id="wide"), pytest.param(390, id="narrow")]
 LONG = 10_000
@@ -166,3 +166,33 @@ def test_a_chat_of_five_thousand_messages_read_to_its_beginning_stays_small(
     debugger.send("HeapProfiler.collectGarbage")
     used = debugger.send("Runtime.getHeapUsage")["usedSize"]
     assert used < 40 * 1024 * 1024
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_menu_document_banner_and_session_dialog(
+    fake, open_context: Callable, tolerated: Callable[[], None], scheme: str
+) -> None:
+    fake.say(CHAT, files=(fake.sample("page.pdf"),))
+    page = open_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme).new_page()
+    open_console(page, fake.base_url, CHAT)
+    found = {}
+    page.locator("#menu-button").click()
+    found["menu"] = violations(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Open page.pdf beside the chat").click()
+    page.locator("#panel iframe").wait_for()
+    found["document"] = violations(page)
+    page.get_by_role("button", name="Close the document").click()
+    page.context.set_offline(True)
+    send(page, "Into the dark")
+    page.get_by_text("Connection lost").wait_for()
+    found["banner"] = violations(page)
+    page.context.set_offline(False)
+    page.locator("#messages").get_by_text("Into the dark").wait_for()
+    fake.signed_in = False
+    send(page, "Who am I?")
+    page.locator("#session-dialog").wait_for()
+    found["session"] = violations(page)
+    assert {name: all_found for name, all_found in found.items() if all_found} == {}
+    tolerated()

@@ -93,8 +93,12 @@ export function refusal(status, answer) {
 /** The token that every change carries. */
 export const csrf = () => csrfToken;
 
-async function renewed() {
-  await loadSession();
+/** Takes the session's token anew; tells whether it is still this page's agent who is signed in. Where it is another
+ * one, what this page sends would go out under the other's name: the session is lost, and Refused is thrown. */
+export async function renewed() {
+  const answer = await call("GET", "session");
+  if (answer.agent.name !== session.agentName) throw refusal(401, { error: { code: "Unauthorized", message: "" } });
+  csrfToken = answer.csrfToken;
   return true;
 }
 

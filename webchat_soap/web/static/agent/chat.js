@@ -15,7 +15,7 @@ import { many, t } from "./words.js";
 const KEPT_HISTORIES = 5;
 const READ_MILLISECONDS = 250;
 
-/** The open chat. `chats`, `composer`, `chips`, `outbox`, `live` are the page's one of each. */
+/** The open chat. `chats`, `composer`, `chips`, `outbox`, `uploads`, `live` are the page's one of each. */
 export class ChatView {
   chatId = null;
   usage = null;
@@ -23,10 +23,12 @@ export class ChatView {
   #viewer = new Viewer();
   #panel = new Panel();
   #readMark = 0;
+  #unknown = false;
 
-  constructor({ chats, outbox, live }) {
+  constructor({ chats, outbox, uploads, live }) {
     this.chats = chats;
     this.outbox = outbox;
+    this.uploads = uploads;
     this.live = live;
     this.#markLater = debounced(() => this.#markRead(), READ_MILLISECONDS);
     this.log = new Log({ onRead: () => this.#markLater() });
@@ -60,6 +62,7 @@ export class ChatView {
     this.#panel.close();
     this.chatId = chatId;
     this.usage = null;
+    this.#unknown = false;
     this.composer.show(chatId);
     this.chips.show(chatId);
     $("talk").hidden = chatId === null;
@@ -89,6 +92,8 @@ export class ChatView {
     try {
       const known = history.opened;
       await history.open();
+      // Who writes, and what is unread of it, is in the summary.
+      if (!this.chats.get(chatId)) await summary;
       if (chatId !== this.chatId) return;
       if (!known) this.#showLog(history);
       this.live.watch(chatId, () => history.last);
@@ -98,16 +103,16 @@ export class ChatView {
     } catch (fault) {
       summary.catch(() => {});
       if (chatId !== this.chatId) return;
-      if (isUnknownChat(fault)) $("composer").hidden = true;
+      this.#unknown = isUnknownChat(fault);
+      this.showTop();
       if (!history.opened) this.log.showFault(fault, () => this.#load(chatId));
     }
   }
 
   #showLog(history) {
-    const unread = this.chat?.unread ?? 0;
     this.log.show(history, {
       customerName: this.chat?.customerName,
-      unreadFrom: unreadFrom(history, unread),
+      unreadAfter: this.chat?.unread > 0 ? this.chat.readSequence : null,
       open: this.#open,
     });
     this.#showPending();
@@ -140,7 +145,11 @@ export class ChatView {
   }
 
   #added(history, messages) {
-    for (const message of messages) if (message.clientToken) this.outbox.remove(message.clientToken);
+    for (const { clientToken } of messages) {
+      if (!clientToken) continue;
+      this.outbox.remove(clientToken);
+      this.uploads.stored(clientToken);
+    }
     if (history.chatId !== this.chatId) return;
     this.log.added(messages);
     for (const message of messages) {
@@ -200,8 +209,9 @@ export class ChatView {
     $("about").title = $("about").textContent;
     const ended = chat?.status === "ENDED" || this.history?.status === "ENDED";
     const focusInside = $("composer").contains(document.activeElement) || document.activeElement === $("end-button");
-    $("end-button").hidden = ended;
-    $("composer").hidden = ended;
+    $("end-button").hidden = $("transcript-button").hidden = this.#unknown;
+    if (ended) $("end-button").hidden = true;
+    $("composer").hidden = ended || this.#unknown;
     $("ended").hidden = !ended;
     if (ended) this.#showEnded(chat);
     if (ended && focusInside) $("log").focus();
@@ -244,14 +254,4 @@ export class ChatView {
       this.#readMark = 0;
     });
   }
-}
-
-/** The sequence of the first unread message of the customer's, null where all are read or it is not loaded. */
-function unreadFrom(history, unread) {
-  let left = unread;
-  for (let place = history.messages.length - 1; place >= 0 && left > 0; place -= 1) {
-    if (history.messages[place].sender === "CUSTOMER") left -= 1;
-    if (left === 0) return history.messages[place].sequence;
-  }
-  return null;
 }

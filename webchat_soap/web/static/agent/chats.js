@@ -21,6 +21,7 @@ export class Chats extends Signals {
   #asked = 0;
   /** What came while the list was being asked for: its answer may be older. */
   #meanwhile = new Map();
+  #latest = null;
 
   /** A chat's summary, or undefined. */
   get(chatId) {
@@ -52,7 +53,21 @@ export class Chats extends Signals {
   }
 
   /** Loads the first page anew. An answer that a later question has overtaken is dropped. */
-  async load() {
+  load() {
+    this.#latest = this.#load();
+    return this.#latest;
+  }
+
+  /** Resolves when what was last asked for is there, or failed. */
+  async settled() {
+    let awaited;
+    do {
+      awaited = this.#latest;
+      await awaited;
+    } while (awaited !== this.#latest);
+  }
+
+  async #load() {
     const asked = (this.#asked += 1);
     this.#meanwhile.clear();
     this.loading = true;
@@ -81,9 +96,11 @@ export class Chats extends Signals {
     this.loading = true;
     try {
       const answer = await this.#page(this.#next);
-      if (asked === this.#asked) this.#take(answer);
+      if (asked !== this.#asked) return;
+      this.fault = null;
+      this.#take(answer);
     } catch (fault) {
-      this.fault = fault;
+      if (asked === this.#asked) this.fault = fault;
     } finally {
       if (asked === this.#asked) {
         this.loading = false;
@@ -97,8 +114,9 @@ export class Chats extends Signals {
     for (const chat of summaries) {
       const before = this.#known.get(chat.CHATID);
       if (this.loading) this.#meanwhile.set(chat.CHATID, chat);
-      // What a search found stays found: a live summary knows nothing of it.
-      this.#known.set(chat.CHATID, { ...chat, match: chat.match ?? before?.match });
+      // What a search found stays found while it is searched for: a live summary knows nothing of it.
+      const match = this.query === "" ? undefined : (chat.match ?? before?.match);
+      this.#known.set(chat.CHATID, { ...chat, match });
       const fits = chat.status.toLowerCase() === this.status;
       if (!fits) this.#shown.delete(chat.CHATID);
       else if (this.query === "") this.#shown.add(chat.CHATID);

@@ -21,6 +21,7 @@ export class Composer {
   #uploads;
   #usage;
   #text = $("text");
+  #touched = false;
   #dragDepth = 0;
 
   constructor({ outbox, uploads, usage }) {
@@ -29,6 +30,7 @@ export class Composer {
     this.#usage = usage;
     const later = debounced(() => this.keepDraft(), DRAFT_MILLISECONDS);
     this.#text.addEventListener("input", () => {
+      this.#touched = true;
       this.#changed();
       later();
     });
@@ -48,13 +50,15 @@ export class Composer {
     // Both: a phone that puts the page away never says goodbye otherwise.
     addEventListener("pagehide", () => this.keepDraft());
     document.addEventListener("visibilitychange", () => this.keepDraft());
+    // The same chat in another tab: one draft, whichever it is written in.
+    addEventListener("storage", () => this.#takeDraft());
   }
 
   /** Writes for this chat from now on; null: for none. */
   show(chatId) {
     this.keepDraft();
     this.#chatId = chatId;
-    this.#text.value = chatId === null ? "" : recall(`draft/${chatId}`, "");
+    this.#text.value = chatId === null ? "" : this.#kept();
     $("limits").textContent = limitsText();
     document.querySelector(".drop-limits").textContent = limitsText();
     this.#changed();
@@ -76,13 +80,26 @@ export class Composer {
   /** Puts a text that could not be sent back; what is being written stays behind it. */
   putBack(text) {
     this.#text.value = [text, this.#text.value].filter(Boolean).join("\n");
+    this.#touched = true;
     this.#changed();
     this.keepDraft();
     this.focus();
   }
 
+  /** Keeps what was written here; what was not touched may be older than what another tab has kept. */
   keepDraft() {
-    if (this.#chatId !== null) keep(`draft/${this.#chatId}`, this.#text.value === "" ? null : this.#text.value);
+    if (this.#chatId === null || !this.#touched) return;
+    this.#touched = !keep(`draft/${this.#chatId}`, this.#text.value === "" ? null : this.#text.value);
+  }
+
+  #kept() {
+    return recall(`draft/${this.#chatId}`, "");
+  }
+
+  #takeDraft() {
+    if (this.#chatId === null || this.#touched || this.#text.value === this.#kept()) return;
+    this.#text.value = this.#kept();
+    this.#changed();
   }
 
   #changed() {
@@ -112,6 +129,7 @@ export class Composer {
     if (text !== "") this.#outbox.add(chatId, text);
     this.#uploads.send(chatId);
     this.#text.value = "";
+    this.#touched = true;
     this.keepDraft();
     this.#changed();
     this.focus();

@@ -1,28 +1,28 @@
 // Times, sizes and lengths as the page's language writes them.
 
-import { language, t } from "./words.js";
+import { locale, t } from "./words.js";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
-const relativeDay = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
-const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "medium" });
-const medium = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-const thisYear = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
-const otherYear = new Intl.DateTimeFormat(language, {
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
+const relativeDay = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const exact = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium" });
+const medium = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const thisYear = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+const otherYear = new Intl.DateTimeFormat(locale, {
   weekday: "long",
   day: "numeric",
   month: "long",
   year: "numeric",
 });
-const shortDay = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
-const shortDayOfYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
-const weekday = new Intl.DateTimeFormat(language, { weekday: "short" });
-const number = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const shortDay = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const shortDayOfYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "short" });
+const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 
 let skew = 0;
 
@@ -46,7 +46,7 @@ export function dayName(text) {
   const days = daysAgo(time);
   if (days <= 1) {
     const name = relativeDay.format(-days, "day");
-    return name.charAt(0).toLocaleUpperCase(language) + name.slice(1);
+    return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
   }
   return (new Date(time).getFullYear() === new Date(now()).getFullYear() ? thisYear : otherYear).format(time);
 }

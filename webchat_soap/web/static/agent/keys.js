@@ -44,7 +44,7 @@ export function setUpKeys(actions) {
         : KEYS.find(({ key }) => key === event.key);
     if (!found) return;
     event.preventDefault();
-    all[found.does]();
+    all[found.does](event);
   });
   return all;
 }

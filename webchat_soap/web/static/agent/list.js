@@ -21,8 +21,10 @@ export class List {
     $("show-open").addEventListener("click", () => chats.choose({ status: "open" }));
     $("show-ended").addEventListener("click", () => chats.choose({ status: "ended" }));
     $("more-chats").addEventListener("click", () => chats.loadMore());
-    const search = debounced(() => chats.choose({ query: $("search").value.trim() }), SEARCH_MILLISECONDS);
-    $("search").addEventListener("input", search);
+    $("search").addEventListener(
+      "input",
+      debounced(() => this.#search(), SEARCH_MILLISECONDS),
+    );
     $("search").addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") this.#focusFirst(event);
       if (event.key === "Enter") this.#openFirst(event);
@@ -116,9 +118,20 @@ export class List {
     first.focus();
   }
 
-  #openFirst(event) {
+  /** Resolves when the list is what the field asks for. */
+  #search() {
+    const query = $("search").value.trim();
+    if (query === this.#chats.query) return this.#chats.settled();
+    return this.#chats.choose({ query });
+  }
+
+  async #openFirst(event) {
     event.preventDefault();
-    $("chats").querySelector("a")?.click();
+    // Not the first of what was found before: the answer would go to somebody else.
+    const asked = $("search").value;
+    await this.#search();
+    if (!this.#chats.fault && $("search").value === asked && document.activeElement === $("search"))
+      $("chats").querySelector("a")?.click();
   }
 }
 

@@ -3,10 +3,13 @@
 import { link, pause } from "./api.js";
 import { Naps, Signals } from "./signals.js";
 
-/** Emits "hello", "messages", "chats" with their data, and "state" with true (connected) or false. */
+/** Emits "hello", "messages", "chats" with their data, hello also with whether anything may have been missed before it,
+ * and "state" with true (connected) or false. */
 export class Live extends Signals {
   connected = false;
   #source = null;
+  #open = new Set();
+  #interrupted = false;
   #naps = new Naps();
   #tries = 0;
   #chatId = null;
@@ -18,7 +21,12 @@ export class Live extends Signals {
     super();
     addEventListener("online", () => this.now());
     addEventListener("offline", () => this.#lost());
-    addEventListener("pageshow", (event) => event.persisted && this.#connect());
+    addEventListener("focus", () => this.now());
+    addEventListener("pageshow", (event) => {
+      if (!event.persisted) return;
+      this.#interrupted = true;
+      this.#connect();
+    });
   }
 
   /** Looks at this chat from now on, from the message `after()` on; null: at none. */
@@ -37,26 +45,27 @@ export class Live extends Signals {
   /** No session: nothing is tried any more. */
   stop() {
     this.#stopped = true;
-    this.#source?.close();
+    this.#closeOthers(null);
   }
 
   #connect() {
     if (this.#stopped) return;
     const asked = this.#chatId === null ? "" : `?${new URLSearchParams({ chat: this.#chatId, after: this.#after() })}`;
-    const before = this.#source;
     this.#connecting = true;
     const source = new EventSource(`api/events${asked}`);
     this.#source = source;
+    this.#open.add(source);
     const heard = (name, action) =>
       source.addEventListener(name, (event) => {
-        // The stream of the chat before goes on until the new one speaks, so that the list misses nothing.
+        // The streams of the chats before go on until the new one speaks, so that the list misses nothing.
         if (source === this.#source || name !== "hello") action(JSON.parse(event.data));
       });
     heard("hello", (data) => {
-      before?.close();
+      this.#closeOthers(source);
       this.#connecting = false;
       this.#tries = 0;
-      const back = !this.connected;
+      const back = this.#interrupted || !this.connected;
+      this.#interrupted = false;
       this.#say(true);
       this.emit("hello", data, back);
     });
@@ -64,24 +73,44 @@ export class Live extends Signals {
     heard("chats", (data) => this.emit("chats", data));
     heard("bye", ({ reason }) => {
       if (reason === "session") link.emit("lost");
+      else if (source === this.#source && reason === "replaced") this.#rest();
       else if (source === this.#source) this.#again();
     });
     source.addEventListener("error", () => {
-      if (source !== this.#source) return source.close();
-      before?.close();
+      if (source !== this.#source) return this.#close(source);
+      this.#closeOthers(source);
       return this.#again();
     });
   }
 
+  #close(source) {
+    source.close();
+    this.#open.delete(source);
+  }
+
+  #closeOthers(source) {
+    for (const other of this.#open) if (other !== source) this.#close(other);
+  }
+
   // The browser would try again by itself, but with the address of the first time: `after` has moved on since.
   async #again() {
-    this.#source.close();
+    this.#close(this.#source);
     this.#connecting = false;
+    // However short it was: what happened meanwhile in other chats was told to nobody.
+    this.#interrupted = true;
     const source = this.#source;
     this.#tries += 1;
     this.#lost();
     await this.#naps.nap(pause(this.#tries));
     if (source === this.#source) this.#connect();
+  }
+
+  // The agent has too many pages open: this one comes back when it is used, or they would take turns for ever.
+  #rest() {
+    this.#close(this.#source);
+    this.#connecting = false;
+    this.#interrupted = true;
+    this.#say(false);
   }
 
   #lost() {

@@ -45,7 +45,8 @@ export class Log {
     return this.#pinned;
   }
 
-  /** Shows a history, its newest message in sight. `options` are messageElement's, with `unreadFrom`, a sequence. */
+  /** Shows a history, its newest message in sight. `options` are messageElement's, with `unreadAfter`: the
+   * sequence up to which all is read, null where nothing is unread. */
   show(history, options) {
     this.#history = history;
     this.#options = options;
@@ -131,9 +132,19 @@ export class Log {
       message &&
       messageElement(message, this.#history.at(sequence - 1), {
         ...this.#options,
-        unreadBegins: this.#options.unreadFrom === sequence,
+        unreadBegins: this.#unreadBegins(sequence),
       })
     );
+  }
+
+  // At the customer's first message behind the mark, which may come into sight only when older ones are loaded.
+  #unreadBegins(sequence) {
+    const after = this.#options.unreadAfter ?? Infinity;
+    const isCustomers = (place) => this.#history.at(place)?.sender === "CUSTOMER";
+    if (sequence <= after || !isCustomers(sequence) || sequence - after > this.#history.messages.length) return false;
+    for (let place = sequence - 1; place > after; place -= 1)
+      if (!this.#history.at(place) || isCustomers(place)) return false;
+    return true;
   }
 
   #toBottom() {

@@ -23,21 +23,27 @@ const chats = new Chats();
 const outbox = new Outbox();
 const uploads = new Uploads((chatId) => outbox.settled(chatId));
 const live = new Live();
-const view = new ChatView({ chats, outbox, live });
+const view = new ChatView({ chats, outbox, uploads, live });
 view.chips = new Chips(uploads, announce);
 const list = new List(chats, () => view.chatId);
 
 const wide = matchMedia("(min-width: 720px)");
-const route = () =>
-  location.hash.startsWith("#/chat/") ? decodeURIComponent(location.hash.slice("#/chat/".length)) : null;
+const route = () => {
+  try {
+    return location.hash.startsWith("#/chat/") ? decodeURIComponent(location.hash.slice("#/chat/".length)) : null;
+  } catch {
+    // Half a %-sign, from a link that was cut.
+    return null;
+  }
+};
 
-function go(chatId) {
+function go(chatId, { toRead = false } = {}) {
   location.hash = chatId === null ? "#/" : `#/chat/${encodeURIComponent(chatId)}`;
   // Not when the browser tells of the change: the next key may be there before, and would be for the chat before.
-  openRoute();
+  openRoute({ toRead });
 }
 
-async function openRoute() {
+async function openRoute({ toRead = false } = {}) {
   const chatId = route();
   if (chatId === view.chatId) return;
   const before = view.chatId;
@@ -46,8 +52,10 @@ async function openRoute() {
   if (chatId !== null) {
     list.reveal(chatId);
     sessionStorage.setItem("webchat/last", chatId);
+    // A single key that follows another is not meant for the customer.
+    if (toRead) $("log").focus({ preventScroll: true });
     // On a phone the keyboard would cover what was opened to be read.
-    if (wide.matches && !$("composer").hidden) $("text").focus();
+    else if (wide.matches && !$("composer").hidden) $("text").focus();
     else $("who").focus({ preventScroll: true });
   }
   await opened;
@@ -87,11 +95,11 @@ function showNews(summaries) {
 }
 
 function actions() {
-  const open = (chatId) => chatId !== null && go(chatId);
+  const open = (chatId, { altKey }) => chatId !== null && go(chatId, { toRead: !altKey });
   return {
-    next: () => open(list.neighbour(1)),
-    previous: () => open(list.neighbour(-1)),
-    unread: () => open(list.nextUnread()),
+    next: (event) => open(list.neighbour(1), event),
+    previous: (event) => open(list.neighbour(-1), event),
+    unread: (event) => open(list.nextUnread(), event),
     search: () => {
       if (!wide.matches) go(null);
       $("search").focus();
@@ -158,7 +166,7 @@ function tie() {
   });
   link.on("reached", () => (live.connected ? $("banner").childElementCount > 0 && showConnection(true) : live.now()));
   link.on("unreached", () => showConnection(false));
-  addEventListener("hashchange", openRoute);
+  addEventListener("hashchange", () => openRoute());
   setInterval(refreshTimes, REFRESH_MILLISECONDS);
 }
 

@@ -6,7 +6,7 @@
 //   queued → uploading → ready → posting → gone         waiting: the connection or the service is away for now
 //                                                       failed: may be tried again     refused: never will be taken
 
-import { call, chatPath, newToken, pause, Refused, session, Unreached } from "./api.js";
+import { call, chatPath, newToken, pause, Refused, renewed, session, Unreached } from "./api.js";
 import { dropFile, keepFile, keptFiles } from "./keep.js";
 import { localFault } from "./limits.js";
 import { putPiece } from "./piece.js";
@@ -110,6 +110,16 @@ export class Uploads extends Signals {
     upload.abort?.abort();
     this.#forget(upload);
     if (upload.started || upload.resumed) call("DELETE", this.#path(upload)).catch(() => {});
+  }
+
+  /** The service has the file: another tab of this agent's may have sent it. */
+  stored(token) {
+    const upload = this.#all.get(token);
+    // Whoever posts it here hears so from the post's own answer.
+    if (!upload || upload.state === "posting") return;
+    upload.canceled = true;
+    upload.abort?.abort();
+    this.#forget(upload);
   }
 
   retry(token) {
@@ -225,9 +235,15 @@ export class Uploads extends Signals {
       const piece = upload.blob.slice(offset, offset + session.pieceBytes);
       const asked = new URLSearchParams({ offset, size: upload.size, name: upload.name });
       const before = offset;
-      const answer = await putPiece(`${this.#path(upload)}?${asked}`, piece, {
-        signal,
-        progress: (gone) => this.#progress(upload, before + gone),
+      const put = () =>
+        putPiece(`${this.#path(upload)}?${asked}`, piece, {
+          signal,
+          progress: (gone) => this.#progress(upload, before + gone),
+        });
+      const answer = await put().catch(async (fault) => {
+        // Another tab may have signed in anew.
+        if (fault.code === "CsrfRefused" && (await renewed())) return put();
+        throw fault;
       });
       offset = answer.offset;
       upload.tries = 0;

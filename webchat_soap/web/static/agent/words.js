@@ -5,8 +5,11 @@ const words = JSON.parse(document.getElementById("words").textContent);
 /** The page's language, as BCP 47 has it. */
 export const language = document.documentElement.lang;
 
+/** The same as the agent's region has it where the browser tells: en-GB writes 14:05 where en writes 2:05 PM. */
+export const locale = navigator.languages.find((each) => each.split("-")[0] === language) ?? language;
+
 const plurals = new Intl.PluralRules(language);
-const whole = new Intl.NumberFormat(language);
+const whole = new Intl.NumberFormat(locale);
 
 /** The catalogue's text for `key` with its `{names}` filled in; numbers are written as the language does. */
 export function t(key, values = {}) {
