@@ -89,6 +89,7 @@ export class ChatView {
       this.usage = usage;
       this.chats.apply([chat]);
     });
+    summary.catch(() => {}); // whoever awaits it hears of it; nobody may by then
     try {
       const known = history.opened;
       await history.open();
@@ -101,7 +102,6 @@ export class ChatView {
       this.showTop();
       this.#markLater();
     } catch (fault) {
-      summary.catch(() => {});
       if (chatId !== this.chatId) return;
       this.#unknown = isUnknownChat(fault);
       this.showTop();
