@@ -264,6 +264,29 @@ def test_a_session_that_ends_elsewhere_leads_to_sign_in_and_keeps_the_draft(
     tolerated()
 
 
+def test_a_session_that_expires_leads_to_sign_in_and_keeps_the_draft(
+    data: Path, open_context: Callable[..., BrowserContext], host: FileHost, until: Callable[..., None], tolerated
+) -> None:
+    folder = data.parent / "expiring"
+    with agent_commands(load_settings(environ={"WEBCHAT_DATA_DIR": str(folder)}), makes_database=True) as agents:
+        assert agents is not None
+        agents.add("Ayşe", PASSWORD)
+    # Long enough to open the chat and write on a busy machine: some 14 s.
+    with running(folder, AGENT_SESSION_HOURS="0.004") as service:
+        desk = Desk(service, host, open_context)
+        desk.customer.SendMessage("expiring", '{"text": "Hello?"}')
+        page = desk.open("Ayşe", "expiring")
+        page.locator("#text").fill("Not to be lost")
+        page.locator("#session-dialog").wait_for(timeout=40_000)
+        assert page.request.get(f"{desk.url}/agent/api/session").status == 401
+        page.locator("#session-link").click()
+        desk.sign_in("Ayşe", page=page)
+        open_console(page, desk.url, "expiring")
+        until(page, "document.querySelector('#text').value === 'Not to be lost'")
+        page.close()
+    tolerated()
+
+
 def test_a_change_without_the_pages_token_is_refused(desk: Desk, tolerated: Callable[[], None]) -> None:
     desk.customer.SendMessage("forged", '{"text": "Hello?"}')
     page = desk.open("Ayşe", "forged")
