@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from webchat_soap.server import DataFolderInUse, PortInUse, ServeOptions, hold_d
 MakeOptions = Callable[..., ServeOptions]
 
 WAIT = b"GET /wait HTTP/1.1\r\nHost: test\r\n\r\n"
+GET_PID = b"GET /pid HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
@@ -66,6 +68,11 @@ def port_is_free(port: int) -> bool:
     except PortInUse:
         return False
     return True
+
+
+def all_from(service: Service, pid: int) -> bool:
+    """Whether this worker answers each of 32 new connections."""
+    return {int(service.get("/pid")[1]) for _ in range(32)} == {pid}
 
 
 def end(service: Service) -> str:
@@ -180,6 +187,49 @@ def test_a_worker_that_dies_by_every_call_is_not_started_in_a_hot_loop(options) 
         assert service.get("/hello") == (200, b"hello")
         assert time.monotonic() - began >= 3.0  # none, none, none, one second and two
         assert service.tail().count("starting another") == 3
+
+
+def test_connections_that_come_at_once_are_spread_evenly_over_the_workers(options) -> None:
+    with running(options(workers=2)) as service, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(service.connect()) for _ in range(64)]
+        for client in clients:
+            client.sendall(GET_PID)
+        answered = Counter(int(read_all(client).rpartition(b"\r\n")[2]) for client in clients)
+        assert set(answered) == set(service.workers())
+        # One of 10 million fair spreads is less even than this.
+        assert min(answered.values()) >= 11, answered
+
+
+def test_a_worker_that_stops_alone_leaves_all_new_connections_to_the_others(options, notes) -> None:
+    with running(options(workers=2)) as service, contextlib.ExitStack() as stack:
+        busy = []
+        while (
+            len({pid for _, pid in busy}) < 2
+        ):  # one call at each, which keeps the one that is told to stop from ending
+            client = stack.enter_context(service.connect())
+            client.sendall(b"GET /pid HTTP/1.1\r\nHost: test\r\n\r\n")
+            busy.append((client, int(client.recv(4096).rpartition(b"\r\n")[2])))
+        leaving, staying = busy[0][1], busy[-1][1]
+        busy[0][0].sendall(WAIT.replace(b"wait", b"stubborn"))
+        wait_until(lambda: noted(notes, "waiting"), what="the call")
+        os.kill(leaving, signal.SIGTERM)
+        wait_until(lambda: all_from(service, staying), what="the last connection to the one that stops")
+        assert leaving in service.workers()
+        wait_until(lambda: leaving not in service.workers(), what="its end")
+        wait_until(lambda: len(service.workers()) == 2, what="another worker")
+        wait_until(lambda: not all_from(service, staying), what="connections for the new one")
+
+
+def test_while_a_worker_cannot_come_up_again_the_others_take_all_connections(options, notes) -> None:
+    with running(options(workers=2)) as service:
+        staying, dead = service.workers()
+        (notes / "refuse").touch()
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda: "next try is in 2 s" in service.tail(), seconds=15, what="the second failure")
+        assert all_from(service, staying)
+        (notes / "refuse").unlink()
+        wait_until(lambda: not all_from(service, staying), seconds=15, what="connections for the new one")
+        assert staying in service.workers()
 
 
 def test_sigterm_ends_a_service_that_waits_to_try_again(options, notes) -> None:

@@ -47,10 +47,11 @@ class Lifeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A worker's word: it is ready (`failure` is None), or why it could not start."""
+    """A worker's word: it is ready, why it could not start (`failure`), or that it accepts no more (`leaves`)."""
 
     pid: int
-    failure: str | None
+    failure: str | None = None
+    leaves: bool = False
 
 
 class Reports:
@@ -66,8 +67,14 @@ class Reports:
         return self._read
 
     def send(self, failure: str | None) -> None:
-        """Call in a worker, once."""
-        report = Report(pid=os.getpid(), failure=failure and failure[:_MOST_SENTENCE])
+        """Call in a worker, once, when it is ready or has failed."""
+        self._write_out(Report(pid=os.getpid(), failure=failure and failure[:_MOST_SENTENCE]))
+
+    def send_leaving(self) -> None:
+        """Call in a worker that begins to stop."""
+        self._write_out(Report(pid=os.getpid(), leaves=True))
+
+    def _write_out(self, report: Report) -> None:
         os.write(self._write, json.dumps(asdict(report)).encode() + b"\n")
 
     def read(self) -> list[Report]:

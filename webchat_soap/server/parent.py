@@ -13,12 +13,16 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from types import FrameType
 
+from webchat_soap.server.engine import BACKLOG
 from webchat_soap.server.family import Lifeline, Report, Reports
 from webchat_soap.server.folder import hold_data_folder
 from webchat_soap.server.options import ServeError, ServeOptions
-from webchat_soap.server.port import listen
+from webchat_soap.server.port import listen_apart, rest
 from webchat_soap.server.worker import STOP_SIGNALS, Factory, find_factory, work
 
 log = logging.getLogger(__name__)
@@ -43,9 +47,12 @@ def serve(options: ServeOptions) -> int:
     try:
         with hold_data_folder(options.data_dir):
             factory = _import(options.application_factory)
-            with listen(options.host, options.port) as listener:
+            with ExitStack() as stack:
+                listeners = listen_apart(options.host, options.port, options.workers)
+                for listener in listeners:
+                    stack.enter_context(listener)
                 options.before_workers()
-                return _Parent(options, factory, listener).run()
+                return _Parent(options, factory, listeners).run()
     except ServeError as error:
         sys.stderr.write(f"webchat-soap: {error}\n")
         return 1
@@ -59,11 +66,24 @@ def _import(name: str) -> Factory:
         raise ServeError(f"The application {name} cannot be imported: {error}.") from error
 
 
+@dataclass(eq=False, slots=True)
+class _Place:
+    """What a worker has of its own and leaves to the one that replaces it."""
+
+    listener: socket.socket
+    pid: int | None = None
+    """The worker's, None while there is none."""
+    leaves: bool = False
+    """Its worker accepts no more."""
+    rests: bool = False
+    """The others get its connections."""
+
+
 class _Parent:
-    def __init__(self, options: ServeOptions, factory: Factory, listener: socket.socket) -> None:
+    def __init__(self, options: ServeOptions, factory: Factory, listeners: Sequence[socket.socket]) -> None:
         self._options = options
         self._factory = factory
-        self._listener = listener
+        self._places = [_Place(listener) for listener in listeners]
         self._lifeline = Lifeline()
         self._reports = Reports()
         self._alarm_read, self._alarm_write = os.pipe()
@@ -121,6 +141,10 @@ class _Parent:
         sys.stdout.flush()
         sys.stderr.flush()
         # Blocked in the worker, which waits for it: the handler it inherits would swallow the parent's SIGTERM.
+        place = min((place for place in self._places if place.pid is None), key=lambda place: place.rests)
+        if place.rests:
+            place.listener.listen(BACKLOG)
+            place.rests = False
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             pid = os.fork()
@@ -130,7 +154,7 @@ class _Parent:
         if pid == 0:
             code = 1
             try:
-                code = self._be_worker()
+                code = self._be_worker(place)
             except BaseException:
                 log.exception("A worker ended by an error")
             finally:
@@ -138,10 +162,11 @@ class _Parent:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)  # what the parent registered to be done at its exit is not the worker's to do
+        place.pid, place.leaves = pid, False
         self._workers[pid] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _be_worker(self) -> int:
+    def _be_worker(self, own: _Place) -> int:
         self._lifeline.hold_on()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -149,7 +174,10 @@ class _Parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.close(self._alarm_read)
         os.close(self._alarm_write)
-        return work(self._options, self._factory, self._listener, self._reports)
+        for place in self._places:
+            if place.listener is not own.listener:
+                place.listener.close()
+        return work(self._options, self._factory, own.listener, self._reports)
 
     def _wait(self, timeout_seconds: float | None) -> None:
         """Until a report, a signal or the time; then see who reported and who died."""
@@ -174,6 +202,9 @@ class _Parent:
             if not self._announced:
                 raise ServeError(f"The service could not start: {report.failure}")
             log.error("A worker could not start again: %s", report.failure)
+            return
+        if report.leaves:
+            self._rest(report.pid)
             return
         self._ready.add(report.pid)
         if not self._announced and len(self._ready) >= self._options.workers:
@@ -202,8 +233,25 @@ class _Parent:
             self._quick_deaths += 1
         self._ready.discard(pid)
         pause = self._pause()
+        if pause:
+            self._rest(pid)
+        for place in self._places:
+            if place.pid == pid:
+                place.pid = None
         when = f"the next try is in {pause:g} s" if pause else "starting another"
         log.error("Worker %d has ended (%s); %s", pid, cause, when)
+
+    def _rest(self, pid: int) -> None:
+        """The worker accepts nothing, or not soon: others get its connections, where there are others."""
+        at_work = [place for place in self._places if place.pid is not None and not (place.leaves or place.pid == pid)]
+        for place in self._places:
+            if place.pid == pid:
+                place.leaves = True
+                if any(other.listener is place.listener for other in self._places if other is not place):
+                    return
+                if any(not other.rests for other in at_work):
+                    rest(place.listener)
+                    place.rests = True
 
     def _pause(self) -> float:
         """How long the next worker is waited with: the longer, the more went wrong in a row."""
@@ -215,7 +263,8 @@ class _Parent:
     def _stop(self) -> None:
         """SIGTERM to the workers, time to finish, SIGKILL to those that did not."""
         self._stop_wanted = True
-        self._listener.close()
+        for place in self._places:
+            place.listener.close()
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
         give_up = time.monotonic() + self._options.shutdown_seconds + _GRACE_SECONDS

@@ -1,10 +1,13 @@
-"""The listening socket. It is made here and shared by the workers, so that a port in use is an error and not a silent
-neighbour (Granian's own listens with SO_REUSEPORT), and so that connections wait while a dead worker is replaced."""
+"""The listening sockets. They are made here, before there are workers, so that a port in use is an error and not a
+silent neighbour (Granian's own listens with SO_REUSEPORT), and so that connections wait while a dead worker is replaced.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+import sys
 import time
 
 from webchat_soap.server.engine import BACKLOG
@@ -36,20 +39,25 @@ def listen(host: str, port: int) -> socket.socket:
     Whether it blocks is one for all processes that share it, so it is settled before there is a second one.
     """
     family, address = resolve(host, port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _open(family)
     try:
-        # Without it, connections of an earlier run in TIME_WAIT refuse a restart for a minute; a listener still does.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if user_timeout is not None:  # accepted sockets inherit it, on Linux
-            listener.setsockopt(socket.IPPROTO_TCP, user_timeout, SILENT_READER_MILLISECONDS)
         _bind(listener, address, port)
         listener.listen(BACKLOG)
-        listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise _refusal(host, port, error) from error
+    return listener
+
+
+def _open(family: socket.AddressFamily) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Without it, connections of an earlier run in TIME_WAIT refuse a restart for a minute; a listener still does.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if user_timeout is not None:  # accepted sockets inherit it, on Linux
+        listener.setsockopt(socket.IPPROTO_TCP, user_timeout, SILENT_READER_MILLISECONDS)
+    listener.setblocking(False)
     return listener
 
 
@@ -65,6 +73,37 @@ def _bind(listener: socket.socket, address: str, port: int) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def listen_apart(host: str, port: int, count: int) -> list[socket.socket]:
+    """So many listening sockets on one port, among which the kernel spreads connections evenly; else as from `listen`.
+
+    Where workers share one socket, whichever wakes first accepts all that waits: of 64 connections opened at once one
+    worker of two got 40 to 64. Only Linux spreads so; elsewhere it is one socket so many times.
+    """
+    first = listen(host, port)
+    if count == 1 or not sys.platform.startswith("linux"):
+        return [first] * count
+    # Set only now: a neighbour that listens with it too would not have refused us.
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listeners = [first]
+    try:
+        while len(listeners) < count:
+            listeners.append(_open(first.family))
+            listeners[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listeners[-1].bind(first.getsockname())
+            listeners[-1].listen(BACKLOG)
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise _refusal(host, port, error) from error
+    return listeners
+
+
+def rest(listener: socket.socket) -> None:
+    """Have the kernel give new connections to the other sockets of `listen_apart`, until this one listens again."""
+    with contextlib.suppress(OSError):  # it rests already
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def probe_port(host: str, port: int) -> None:

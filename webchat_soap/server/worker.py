@@ -87,10 +87,11 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
             return 1
         if not watch.has_descriptors():
             log.error("This process ends, and is replaced by one that counts with fewer open files")
-            _stop(application, engine, shell, seconds=min(options.shutdown_seconds, _UNHEARD_SECONDS))
+            seconds = min(options.shutdown_seconds, _UNHEARD_SECONDS)
+            _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=seconds)
             return 1
         shell.doorkeeper.look()
-    _stop(application, engine, shell, seconds=options.shutdown_seconds)
+    _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=options.shutdown_seconds)
     return 0
 
 
@@ -124,9 +125,12 @@ class _Watch:
         return all(looks < self.STUCK_LOOKS for looks in self._starting.values())
 
 
-def _stop(application: Application, engine: Engine, shell: Shell, *, seconds: float) -> None:
+def _stop(
+    application: Application, engine: Engine, shell: Shell, *, accepts_no_more: Callable[[], object], seconds: float
+) -> None:
     shell.doorkeeper.close()
     engine.stop()
+    accepts_no_more()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
     if _have_ended(engine, shell, seconds):
         application.close()
