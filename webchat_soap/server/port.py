@@ -1,5 +1,5 @@
 """The listening sockets. They are made here, before there are workers, so that a port in use is an error and not a
-silent neighbour (Granian's own listens with SO_REUSEPORT), and so that connections wait while a dead worker is replaced.
+silent neighbour (Granian's own listens with SO_REUSEPORT), and that connections wait while a dead worker is replaced.
 """
 
 from __future__ import annotations
