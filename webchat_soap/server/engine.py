@@ -98,6 +98,10 @@ def most_connections(wanted: int, *, descriptors: int) -> int:
     return min(wanted, max(descriptors // 4, (descriptors - _OTHER_DESCRIPTORS) // 2))
 
 
+THREAD_NAMES = "tokio"
+"""How the names of the engine's own threads begin, which move bytes and run no Python."""
+
+
 class Engine:
     """Granian's HTTP/1.1 server on a listening socket: accepts, parses heads, keeps connections alive."""
 

@@ -8,6 +8,7 @@ any amount for a slow reader into memory.
 from __future__ import annotations
 
 import logging
+import threading
 
 from webchat_soap.server.connections import Connections, Peer
 from webchat_soap.server.deadlines import Deadlines, Held
@@ -46,6 +47,8 @@ class Shell:
         self.pushing: dict[Push, bool] = {}
         """Answers that go on as long as their readers stay."""
         self.given_up = False
+        self.engine_thread: int | None = None
+        """Native id of the thread that calls `arrived`, once it has."""
         self.tally = Tally(state=self._state)
         self._connections = connections
         self.doorkeeper = Doorkeeper(
@@ -58,6 +61,8 @@ class Shell:
     def arrived(self, arrival: Arrival) -> None:
         """For the engine: on its thread, never waits, never raises."""
         exchange: Exchange | None = None
+        if self.engine_thread is None:
+            self.engine_thread = threading.get_native_id()
         try:
             exchange = Exchange(self, arrival)
             exchange.begin()
@@ -66,6 +71,13 @@ class Shell:
             if exchange is not None:
                 self.running.pop(exchange, None)
             arrival.done()
+
+    def threads_of_every_call(self) -> list[int]:
+        """Native ids of the engine's thread and of the application's that say of themselves `every_call = True`."""
+        if self.engine_thread is None:
+            return []
+        found = [thread.native_id for thread in threading.enumerate() if getattr(thread, "every_call", False)]
+        return [self.engine_thread, *(number for number in found if number is not None)]
 
     def is_pressed(self) -> bool:
         """Whether slow readers take what others may need."""

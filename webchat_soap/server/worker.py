@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from webchat_soap.server.connections import Connections
-from webchat_soap.server.engine import Engine, most_connections
+from webchat_soap.server.cores import Cores, threads_named
+from webchat_soap.server.engine import THREAD_NAMES, Engine, most_connections
 from webchat_soap.server.family import Reports
 from webchat_soap.server.options import Application, ServeError, ServeOptions
 from webchat_soap.server.shell import Shell
@@ -79,6 +81,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
         arrived=shell.arrived,
     )
     listener.close()  # the engine has its own; this one would go on listening when the engine has stopped
+    cores = Cores(kept=shell.threads_of_every_call, apart=partial(threads_named, THREAD_NAMES))
     reports.send(None)
     # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
     while signal.sigtimedwait({signal.SIGTERM}, watch.LOOK_SECONDS) is None:
@@ -91,6 +94,8 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
             _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=seconds)
             return 1
         shell.doorkeeper.look()
+        if options.workers == 1:
+            cores.look()
     _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=options.shutdown_seconds)
     return 0
 

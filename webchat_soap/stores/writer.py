@@ -54,6 +54,11 @@ class _UnsureError(Exception):
     """The commit failed (see the cause), and whether a restart would find it done is not known."""
 
 
+class _Thread(threading.Thread):
+    every_call = True
+    """For the server, which keeps such threads on one core (server.cores)."""
+
+
 class GroupWriter:
     """Runs commands in group commits. The thread, its connection and its lock file come with the first command.
 
@@ -82,7 +87,7 @@ class GroupWriter:
         self._patience = Patience(patience_seconds, why_no_turn=self._why_no_turn)
         self._queue: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
         self._closed = False
         self._last_one_seen = False
         self._waits_for_lock = False
@@ -125,7 +130,7 @@ class GroupWriter:
         return Outage.LOCKED if self._waits_for_lock else Outage.NO_ANSWER
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="chat-store-writer", daemon=True)
+        thread = _Thread(target=self._run, name="chat-store-writer", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:

@@ -1,0 +1,166 @@
+"""On which core the threads that every call goes through are kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from webchat_soap.server.cores import Cores, Times, better_core, threads_named
+from webchat_soap.server.threads import Threads
+
+TWO = (0, 1)
+
+
+def times(*, idle: tuple[float, float], busy: tuple[float, float], own: float) -> Times:
+    return Times(idle=dict(enumerate(idle)), busy=dict(enumerate(busy)), own=own)
+
+
+NOTHING = times(idle=(0, 0), busy=(0, 0), own=0)
+
+
+def test_threads_that_have_their_core_for_themselves_stay() -> None:
+    now = times(idle=(0.0, 0.9), busy=(1.0, 0.1), own=0.95)
+    assert better_core(NOTHING, now, core=0, among=TWO) is None
+
+
+def test_a_core_that_others_take_half_of_is_left_for_one_that_is_free() -> None:
+    now = times(idle=(0.0, 0.9), busy=(1.0, 0.1), own=0.5)
+    assert better_core(NOTHING, now, core=0, among=TWO) == 1
+
+
+def test_where_all_cores_are_taken_they_stay() -> None:
+    now = times(idle=(0.0, 0.3), busy=(1.0, 0.7), own=0.4)
+    assert better_core(NOTHING, now, core=0, among=TWO) is None
+
+
+def test_threads_that_hardly_work_stay_whatever_others_do() -> None:
+    now = times(idle=(0.0, 1.0), busy=(1.0, 0.0), own=0.05)
+    assert better_core(NOTHING, now, core=0, among=TWO) is None
+
+
+def test_only_what_was_used_since_the_last_look_counts() -> None:
+    before = times(idle=(100.0, 0.0), busy=(0.0, 100.0), own=7.0)
+    now = times(idle=(100.0, 0.9), busy=(1.0, 100.1), own=7.5)
+    assert better_core(before, now, core=0, among=TWO) == 1
+
+
+def test_cores_that_the_process_may_not_use_are_no_choice() -> None:
+    now = Times(idle={0: 0.0, 1: 0.2, 2: 1.0}, busy={0: 1.0, 1: 0.8, 2: 0.0}, own=0.5)
+    assert better_core(NOTHING_OF_THREE, now, core=0, among=(0, 1)) is None
+    assert better_core(NOTHING_OF_THREE, now, core=0, among=(0, 1, 2)) == 2
+
+
+NOTHING_OF_THREE = Times(idle=dict.fromkeys(range(3), 0.0), busy=dict.fromkeys(range(3), 0.0), own=0.0)
+
+
+def test_two_looks_in_the_same_moment_tell_nothing() -> None:
+    assert better_core(NOTHING, NOTHING, core=0, among=TWO) is None
+
+
+class Sleeper(threading.Thread):
+    """A thread of this process, to be placed."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.ends = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        self.ends.wait(30)
+
+    @property
+    def cores(self) -> set[int]:
+        assert self.native_id is not None
+        return os.sched_getaffinity(self.native_id)
+
+
+CORES = os.sched_getaffinity(0) if sys.platform.startswith("linux") else {0}
+with_a_choice = pytest.mark.skipif(len(CORES) < 2, reason="cores are chosen on Linux, where there are two")
+
+
+@with_a_choice
+def test_threads_are_put_on_one_core_and_the_engines_off_it() -> None:
+    allowed = os.sched_getaffinity(0)
+    first, second, apart = Sleeper(), Sleeper(), Sleeper()
+    kept: list[int] = []
+    cores = Cores(kept=lambda: kept, apart=lambda: [apart.native_id])
+    cores.look()
+    assert first.cores == apart.cores == allowed  # there is nobody yet
+    kept.append(first.native_id)
+    cores.look()
+    kept.append(second.native_id)
+    cores.look()
+    assert len(first.cores) == 1
+    assert first.cores == second.cores
+    assert apart.cores == allowed - first.cores
+    for sleeper in (first, second, apart):
+        sleeper.ends.set()
+
+
+@with_a_choice
+def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
+    gone, here = Sleeper(), Sleeper()
+    kept = [gone.native_id, here.native_id]
+    gone.ends.set()
+    gone.join()
+    cores = Cores(kept=lambda: kept, apart=list)
+    cores.look()
+    del kept[0]
+    cores.look()
+    assert len(here.cores) == 1
+    here.ends.set()
+
+
+@with_a_choice
+def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, apart = Sleeper(), Sleeper()
+    allowed = here.cores
+    cores = Cores(kept=lambda: [here.native_id], apart=lambda: [apart.native_id])
+    set_affinity = os.sched_setaffinity
+
+    def refuse(thread: int, among: set[int]) -> None:
+        if thread == apart.native_id and len(among) < len(allowed):
+            raise OSError(errno.EINVAL, "these cores have been taken away")
+        set_affinity(thread, among)
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    cores.look()
+    cores.look()
+    assert here.cores == apart.cores == allowed
+    here.ends.set()
+    apart.ends.set()
+
+
+@with_a_choice
+def test_request_threads_run_wherever_they_may_though_their_maker_is_kept_to_a_core() -> None:
+    allowed = os.sched_getaffinity(0)
+    room = Threads(few=1, most=1, most_in_line=1)
+    seen: list[set[int]] = []
+    ran = threading.Event()
+
+    def job() -> None:
+        seen.append(os.sched_getaffinity(0))
+        ran.set()
+
+    def make() -> None:
+        os.sched_setaffinity(0, {min(allowed)})
+        room.run(job)
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    maker.join()
+    assert ran.wait(10)
+    assert seen == [allowed]
+
+
+@with_a_choice
+def test_threads_are_found_by_their_name_in_the_system() -> None:
+    own = threading.get_native_id()
+    name = Path(f"/proc/self/task/{own}/comm").read_text().strip()
+    assert own in threads_named(name)
+    assert threads_named("no thread is called so") == []
