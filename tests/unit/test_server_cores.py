@@ -93,6 +93,7 @@ def test_threads_are_put_on_one_core_and_the_engines_off_it() -> None:
     assert first.cores == apart.cores == allowed  # there is nobody yet
     kept.append(first.native_id)
     cores.look()
+    assert first.cores == apart.cores == allowed  # and nobody to keep it with
     kept.append(second.native_id)
     cores.look()
     assert len(first.cores) == 1
@@ -104,8 +105,8 @@ def test_threads_are_put_on_one_core_and_the_engines_off_it() -> None:
 
 @with_a_choice
 def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
-    gone, here = Sleeper(), Sleeper()
-    kept = [gone.native_id, here.native_id]
+    gone, here, other = Sleeper(), Sleeper(), Sleeper()
+    kept = [gone.native_id, here.native_id, other.native_id]
     gone.ends.set()
     gone.join()
     cores = Cores(kept=lambda: kept, apart=list)
@@ -114,13 +115,14 @@ def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
     cores.look()
     assert len(here.cores) == 1
     here.ends.set()
+    other.ends.set()
 
 
 @with_a_choice
 def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, apart = Sleeper(), Sleeper()
+    here, other, apart = Sleeper(), Sleeper(), Sleeper()
     allowed = here.cores
-    cores = Cores(kept=lambda: [here.native_id], apart=lambda: [apart.native_id])
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: [apart.native_id])
     set_affinity = os.sched_setaffinity
 
     def refuse(thread: int, among: set[int]) -> None:
@@ -132,8 +134,8 @@ def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyP
     cores.look()
     cores.look()
     assert here.cores == apart.cores == allowed
-    here.ends.set()
-    apart.ends.set()
+    for sleeper in (here, other, apart):
+        sleeper.ends.set()
 
 
 @with_a_choice

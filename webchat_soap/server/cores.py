@@ -72,7 +72,7 @@ class Cores:
         if len(self._among) < 2:
             return
         kept = set(self._kept())
-        if not kept:
+        if len(kept) < 2:  # the kernel does well for one
             return
         try:
             now = self._times(kept)
