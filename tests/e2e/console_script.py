@@ -32,7 +32,7 @@ def children_of(pid: int) -> list[int]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
                 # The name in brackets may hold anything; what follows it does not.
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
                 if int(fields[1]) == pid:
                     found.append(int(entry.name))
     return found
@@ -51,7 +51,7 @@ def threads_of(pid: int) -> int:
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that only waits to be collected does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
         return False
 

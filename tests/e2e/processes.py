@@ -49,7 +49,7 @@ def children(pid: int) -> list[int]:
 def lives(pid: int) -> bool:
     """Whether a process is there and not a zombie that somebody has yet to bury."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
         return False
 

@@ -161,6 +161,20 @@ def test_request_threads_run_wherever_they_may_though_their_maker_is_kept_to_a_c
 
 
 @with_a_choice
+def test_a_name_that_is_cut_in_the_middle_of_a_letter_is_read_over() -> None:
+    first, second = Sleeper(), Sleeper()
+    comm = Path(f"/proc/self/task/{first.native_id}/comm")
+    comm.write_bytes("webchat-sohbetş".encode()[:15])
+    cores = Cores(kept=lambda: [first.native_id, second.native_id], apart=lambda: threads_named("tokio"))
+    cores.look()
+    cores.look()
+    assert first.cores == second.cores
+    assert len(first.cores) == 1
+    first.ends.set()
+    second.ends.set()
+
+
+@with_a_choice
 def test_threads_are_found_by_their_name_in_the_system() -> None:
     own = threading.get_native_id()
     name = Path(f"/proc/self/task/{own}/comm").read_text().strip()

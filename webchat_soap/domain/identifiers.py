@@ -13,16 +13,20 @@ class _Pool:
     """Hex digits that nobody has got yet. For all threads; a forked process makes its own."""
 
     def __init__(self) -> None:
-        self._made_by = 0
         self._ready: list[str] = []
+        self._forgets_at_fork = False
+
+    def _forget(self) -> None:
+        """In a forked process: what is ready is its parent's."""
+        self._ready = []
 
     def take(self) -> str:
-        if self._made_by != os.getpid():
-            self._ready = []
-            self._made_by = os.getpid()
         try:
             return self._ready.pop()
         except IndexError:
+            if not self._forgets_at_fork:
+                os.register_at_fork(after_in_child=self._forget)
+                self._forgets_at_fork = True
             digits = os.urandom(_BYTES * _AT_ONCE).hex()
             pieces = [digits[at : at + 2 * _BYTES] for at in range(0, len(digits), 2 * _BYTES)]
             first = pieces.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -61,6 +62,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match.group(1).lower(), name)
 
 
+@lru_cache(maxsize=256)
 def _write_time(value: datetime) -> str:
     # Nearly every stack misreads a time without a zone; ours are aware and in UTC.
     assert value.tzinfo is not None

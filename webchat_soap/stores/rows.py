@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from webchat_soap.domain.chat import Chat, ChatStatus, Message, Sender
@@ -20,8 +21,9 @@ def to_milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
+@lru_cache(maxsize=256)
 def to_moment(milliseconds: int) -> datetime:
-    """Aware, in UTC."""
+    """Aware, in UTC. Kept, as all messages of a commit have one."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
