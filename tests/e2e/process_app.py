@@ -18,6 +18,8 @@ class TinySettings:
     """A folder in which the application leaves a file for each thing that happened to it."""
     refuse_to_start: bool = False
     start_seconds: float = 0.0
+    one_starts_alone: bool = False
+    """All workers but the first to come wait for the file `go`."""
 
 
 class Counted:
@@ -170,4 +172,11 @@ def make(settings: TinySettings) -> TinyApplication:
         raise RuntimeError("the tiny application does not want to")
     (settings.notes / f"starting-{os.getpid()}").touch()
     time.sleep(settings.start_seconds)
+    if settings.one_starts_alone:
+        try:
+            (settings.notes / "first").touch(exist_ok=False)
+        except FileExistsError:
+            (settings.notes / f"waits-{os.getpid()}").touch()
+            while not (settings.notes / "go").exists():
+                time.sleep(0.005)
     return TinyApplication(settings)

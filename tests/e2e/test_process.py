@@ -247,6 +247,37 @@ def test_an_application_that_cannot_start_ends_with_exit_1_and_a_sentence(option
     assert err.endswith("webchat-soap: The service could not start: the tiny application does not want to\n")
 
 
+def test_a_worker_killed_while_it_starts_is_replaced_where_another_one_is_ready(options, notes) -> None:
+    service = launch(options(workers=2, settings=TinySettings(notes=notes, one_starts_alone=True)))
+    assert service.process.stdout is not None
+    try:
+        wait_until(lambda: noted(notes, "waits"), what="the second worker")
+        (waiting,) = (int(note.name.partition("-")[2]) for note in noted(notes, "waits"))
+        (first,) = set(service.workers()) - {waiting}
+        wait_until(lambda: answers(service, first), what="the first worker's answer")
+        os.kill(waiting, signal.SIGKILL)
+        wait_until(lambda: "the next try is in 1 s" in service.tail(), what="the parent's word")
+        (notes / "go").touch()
+        assert service.process.stdout.readline().decode().strip() == READY
+        assert len(service.workers()) == 2
+        assert first in service.workers()
+        assert service.terminate() == 0
+    finally:
+        service.process.kill()
+        service.process.communicate()
+
+
+def answers(service: Service, worker: int) -> bool:
+    """Whether this worker answers one of a few connections; those of one that is not ready wait for it."""
+    for _ in range(8):
+        with service.connect() as client:
+            client.settimeout(0.2)
+            client.sendall(GET_PID)
+            with contextlib.suppress(TimeoutError):
+                return int(read_all(client).rpartition(b"\r\n")[2]) == worker
+    return False
+
+
 def test_an_application_that_cannot_be_found_ends_with_exit_1_and_a_sentence(options) -> None:
     service = launch(options(application_factory="tests.e2e.nowhere:make"))
     err = end(service)

@@ -199,7 +199,7 @@ class _Parent:
         if self._stop_wanted:
             return
         if report.failure is not None:
-            if not self._announced:
+            if self._cannot_start():
                 raise ServeError(f"The service could not start: {report.failure}")
             log.error("A worker could not start again: %s", report.failure)
             return
@@ -222,7 +222,7 @@ class _Parent:
         cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         for report in self._reports.read():  # its last word may have come after the look at the pipe
             self._hear(report)
-        if not self._announced:
+        if self._cannot_start():
             raise ServeError(f"The service could not start: a worker ended ({cause}) before it was ready.")
         if pid not in self._ready:
             self._failures += 1
@@ -252,6 +252,10 @@ class _Parent:
                 if any(not other.rests for other in at_work):
                     rest(place.listener)
                     place.rests = True
+
+    def _cannot_start(self) -> bool:
+        """Whether a worker's failure is the service's: where one came up, what ails another may pass."""
+        return not (self._announced or self._ready)
 
     def _pause(self) -> float:
         """How long the next worker is waited with: the longer, the more went wrong in a row."""
