@@ -11,9 +11,11 @@ import importlib.metadata
 import importlib.util
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from webchat_soap.cli_agent import add_agent_commands, run_agent_command
 from webchat_soap.cli_check import Failure, check_deep, check_start, failures_told
@@ -111,8 +113,16 @@ def curl_call(base_url: str, *, demo: bool = True) -> str:
     return f"curl -sS -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}' {base_url}/webchat"
 
 
+def _stop_in_order(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     settings, _ = _settings(arguments)
+    # What the parent promises while it serves holds while it starts, too: a start may wait for the workers of a killed
+    # one, or tidy up for a second. It may be cut off anywhere, and the parent brings handlers of its own.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop_in_order)
     from webchat_soap import app, server
 
     # Here, before the fork, so that the parent's lines look like the workers'.

@@ -170,6 +170,14 @@ def test_an_input_output_error_is_busy_and_passes_with_the_error(client: Client,
     client.assert_full_service()
 
 
+def test_a_quota_that_is_used_up_is_told_as_a_full_disk(client: Client, tmp_path: Path) -> None:
+    (worker,) = client.service.workers
+    with faulty_calls(worker, "pwrite64:error=EDQUOT", log=tmp_path / "calls"):
+        assert_busy(client.text(), client.data)
+        until(lambda: client.causes() == {"database": "disk full"}, seconds=5, what="readyz does not tell")
+    client.assert_full_service()
+
+
 def test_what_can_be_neither_kept_nor_removed_is_removed_later(client: Client, tmp_path: Path) -> None:
     (worker,) = client.service.workers
     before = files_under(client.data / "files")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import json
 import os
 import random
 import re
+import signal
 import subprocess
 import threading
 import uuid
@@ -264,3 +266,25 @@ def test_the_command_line_says_how_it_ended(arguments: list[str], code: int) -> 
     ended = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, timeout=30)
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_signals_that_come_while_it_starts_do_what_they_do_later(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    # Held as by a worker of a parent that was killed, for which a start waits.
+    with (data / "lock").open("w") as lock:
+        lock.write(f"{gone.pid}\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        service = Running(data)
+        descriptors = Path(f"/proc/{service.process.pid}/fd")
+
+        def waits() -> bool:
+            return any(each.exists() and each.samefile(data / "lock") for each in descriptors.iterdir())
+
+        until(waits, seconds=30, what="it does not come to the lock")
+        service.process.send_signal(signal.SIGHUP)
+        assert service.stop() == 0
+    assert service.log.read_text() == ""

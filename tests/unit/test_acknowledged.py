@@ -153,7 +153,7 @@ def test_a_note_that_cannot_be_written_hinders_nobody(tmp_path: Path) -> None:
         assert texts(store) == ["test message"]
 
 
-@pytest.mark.parametrize("names", [LOGS, LOGS[:1]])
+@pytest.mark.parametrize("names", [LOGS, LOGS[:1], LOGS[1:]])
 def test_a_log_that_is_taken_away_while_it_is_served_ends_receipts_and_loses_none(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:

@@ -102,4 +102,20 @@ def _seen_at(path: Path) -> Outage | None:
         return Outage.DISK_FULL
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
         return Outage.NO_PERMISSION
+    return _tried_at(path.parent)
+
+
+def _tried_at(folder: Path) -> Outage | None:
+    """Whether it is room that a write finds missing: what a quota leaves shows in a write alone, and SQLite calls it an
+    I/O error. Nothing of it is left in the folder."""
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except (OSError, AttributeError):  # a file system, or a system, that has no files without a name
+        return None
+    try:
+        os.pwrite(fd, bytes(_LEAST_FREE_BYTES), 0)
+    except OSError as error:
+        return Outage.DISK_FULL if outage_of(error) is Outage.DISK_FULL else None
+    finally:
+        os.close(fd)
     return None
