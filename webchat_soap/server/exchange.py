@@ -119,19 +119,20 @@ class Exchange:
             self._stop_reading()
             self._enter(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except BaseException as error:
+            self.break_off(error)
+
+    def break_off(self, error: BaseException) -> None:
+        """Let go of all and tell the client, after an error that nobody foresaw. Raises nothing."""
+        try:
             # First of all what it holds: else what is short now would stay short for ever.
             self._stop_reading()
             self._let_go()
-            self._break_off(error)
-
-    def _break_off(self, error: BaseException) -> None:
-        try:
             self._shell.running.pop(self, None)
             if isinstance(error, MemoryError) and not self._lingers:
-                log.error("A request's body could not be taken (out of memory)")
+                log.error("A request could not be taken (out of memory)")
                 self._refuse(_too_busy("memory", linger=True))
                 return
-            log.error("A request's body could not be taken", exc_info=error)
+            log.error("A request could not be taken", exc_info=error)
         except BaseException:  # nobody above would do anything with it
             self._stop_reading()
         self._done()

@@ -7,6 +7,7 @@ any amount for a slow reader into memory.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 
@@ -66,10 +67,12 @@ class Shell:
         try:
             exchange = Exchange(self, arrival)
             exchange.begin()
-        except BaseException:
-            log.exception("A request could not be taken")
+        except BaseException as error:
             if exchange is not None:
-                self.running.pop(exchange, None)
+                exchange.break_off(error)
+                return
+            with contextlib.suppress(MemoryError):
+                log.exception("A request could not be taken")
             arrival.done()
 
     def threads_of_every_call(self) -> list[int]:
