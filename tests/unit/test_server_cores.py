@@ -119,6 +119,19 @@ def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
 
 
 @with_a_choice
+def test_a_name_that_ends_within_a_letter_is_no_reason_to_fail() -> None:
+    here, other = Sleeper(), Sleeper()
+    for sleeper in (here, other):  # the system keeps 15 bytes of the program's name
+        Path(f"/proc/self/task/{sleeper.native_id}/comm").write_bytes("webchat-sohbetş".encode()[:15])
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: threads_named("tokio"))
+    cores.look()
+    assert len(here.cores) == 1
+    assert here.cores == other.cores
+    here.ends.set()
+    other.ends.set()
+
+
+@with_a_choice
 def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     here, other, apart = Sleeper(), Sleeper(), Sleeper()
     allowed = here.cores

@@ -123,7 +123,8 @@ class Cores:
 
 def _used_seconds(thread: int) -> float:
     try:
-        fields = (_TASKS / str(thread) / "stat").read_text().rpartition(")")[2].split()
+        # Bytes: its name comes first, 15 bytes of the program's, which may end within a letter such as ş.
+        fields = (_TASKS / str(thread) / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:  # it has ended
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
@@ -134,6 +135,6 @@ def threads_named(prefix: str) -> list[int]:
     found = []
     for task in _TASKS.iterdir():
         with contextlib.suppress(OSError):
-            if (task / "comm").read_text().startswith(prefix):
+            if (task / "comm").read_bytes().startswith(prefix.encode()):
                 found.append(int(task.name))
     return found
