@@ -4,7 +4,6 @@ silent neighbour (Granian's own listens with SO_REUSEPORT), and that connections
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import sys
@@ -102,7 +101,8 @@ def listen_apart(host: str, port: int, count: int) -> list[socket.socket]:
 
 def rest(listener: socket.socket) -> None:
     """Have the kernel give new connections to the other sockets of `listen_apart`, until this one listens again."""
-    with contextlib.suppress(OSError):  # it rests already
+    # Once only: a second time it would not end the listening, but what is accepted ever after.
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.shutdown(socket.SHUT_RDWR)
 
 
