@@ -254,6 +254,36 @@ def test_while_a_worker_cannot_come_up_again_the_others_take_all_connections(opt
         assert staying in service.workers()
 
 
+def test_a_worker_that_does_not_come_up_costs_no_connection_when_it_is_tried_again(options, notes) -> None:
+    with running(options(workers=2)) as service:
+        staying, dead = service.workers()
+        (notes / "refuse").touch()
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda: "next try is in 1 s" in service.tail(), what="the first failure")
+        while "next try is in 4 s" not in service.tail():
+            assert service.get("/pid") == (200, str(staying).encode())
+
+
+def test_a_worker_that_comes_up_takes_the_connections_of_one_that_stops_meanwhile(options, notes) -> None:
+    with running(options(workers=2, shutdown_seconds=60.0)) as service, service.connect() as client:
+        client.sendall(b"GET /pid HTTP/1.1\r\nHost: test\r\n\r\n")
+        leaving = int(client.recv(4096).rpartition(b"\r\n")[2])
+        (dead,) = set(service.workers()) - {leaving}
+        client.sendall(b"GET /gate HTTP/1.1\r\nHost: test\r\n\r\n")
+        wait_until(lambda: noted(notes, "gate-in"), what="the call")
+        (notes / "refuse").touch()
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda: "next try is in 1 s" in service.tail(), what="the first failure")
+        os.kill(leaving, signal.SIGTERM)
+        (notes / "refuse").unlink()
+        wait_until(lambda: len(service.workers()) == 2, what="another worker")
+        (new,) = set(service.workers()) - {leaving}
+        wait_until(lambda: all_from(service, new), what="all connections for the new one")
+        assert leaving in service.workers()
+        (notes / "gate-open").touch()
+        assert status_of(client.recv(4096)) == 200
+
+
 def test_sigterm_ends_a_service_that_waits_to_try_again(options, notes) -> None:
     with running(options()) as service:
         (notes / "refuse").touch()

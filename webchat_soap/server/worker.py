@@ -16,7 +16,7 @@ from functools import partial
 
 from webchat_soap.server.connections import Connections
 from webchat_soap.server.cores import Cores, threads_named
-from webchat_soap.server.engine import THREAD_NAMES, Engine, most_connections
+from webchat_soap.server.engine import BACKLOG, THREAD_NAMES, Engine, most_connections
 from webchat_soap.server.family import Reports
 from webchat_soap.server.options import Application, ServeError, ServeOptions
 from webchat_soap.server.shell import Shell
@@ -78,6 +78,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
         request_seconds=options.request_seconds,
         max_connections=most_connections(options.limits.max_connections, descriptors=watch.descriptors),
     )
+    listener.listen(BACKLOG)  # only now, if it rests: where this worker had not come up, what came to it would be lost
     connections = Connections(listener)
     shell = Shell(application, limits=limits, connections=connections, many_processes=options.workers > 1)
     engine = Engine(
