@@ -1,11 +1,9 @@
-"""A lone worker keeps the threads of every call on one core, and flees from a core that others want."""
+"""A lone worker keeps the threads of every call on one core."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,26 +75,6 @@ def test_engine_and_writer_share_a_core_and_the_rest_does_not(tmp_path: Path) ->
         assert "tokio-rt-worker" in names[frozenset(CORES - {core})]
         assert len(names[frozenset(CORES)]) >= 2  # the main thread among them
         send(service, session)
-
-
-def test_a_core_that_another_program_takes_is_left(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as service, kept_busy(service):
-        (worker,) = service.workers
-        wait_until(lambda: kept_on(worker), what="threads that are kept together")
-        (core,) = kept_on(worker)
-        # Several: beside the callers and this test there is not much of two cores to take.
-        hogs = [
-            subprocess.Popen(
-                [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"]
-            )
-            for _ in range(4)
-        ]
-        try:
-            wait_until(lambda: kept_on(worker) not in (set(), {core}), seconds=30, what="another core")
-        finally:
-            for hog in hogs:
-                hog.kill()
-                hog.wait()
 
 
 def test_several_workers_are_placed_by_the_kernel(tmp_path: Path) -> None:

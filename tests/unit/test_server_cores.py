@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,19 @@ def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
 
 
 @with_a_choice
+def test_a_name_that_ends_within_a_letter_is_no_reason_to_fail() -> None:
+    here, other = Sleeper(), Sleeper()
+    for sleeper in (here, other):  # the system keeps 15 bytes of the program's name
+        Path(f"/proc/self/task/{sleeper.native_id}/comm").write_bytes("webchat-sohbetş".encode()[:15])
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: threads_named("tokio"))
+    cores.look()
+    assert len(here.cores) == 1
+    assert here.cores == other.cores
+    here.ends.set()
+    other.ends.set()
+
+
+@with_a_choice
 def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     here, other, apart = Sleeper(), Sleeper(), Sleeper()
     allowed = here.cores
@@ -131,11 +145,107 @@ def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyP
         set_affinity(thread, among)
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # the cores that there are need not be the first ones
     cores.look()
     cores.look()
     assert here.cores == apart.cores == allowed
     for sleeper in (here, other, apart):
         sleeper.ends.set()
+
+
+@pytest.fixture
+def process_cores() -> Iterator[Callable[[set[int]], None]]:
+    """Gives this process, which is its main thread here, other cores, as `taskset` and containers do."""
+    yield lambda among: os.sched_setaffinity(os.getpid(), among)
+    os.sched_setaffinity(os.getpid(), CORES)
+
+
+@with_a_choice
+def test_cores_that_are_taken_from_the_process_and_given_back_are_left_and_used_again(process_cores) -> None:
+    here, other, apart = Sleeper(), Sleeper(), Sleeper()
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: [apart.native_id])
+    cores.look()
+    left = apart.cores
+    assert here.cores == other.cores == CORES - left
+    one = {min(left)}
+    process_cores(one)
+    cores.look()
+    assert here.cores == other.cores == apart.cores == one
+    process_cores(CORES)
+    cores.look()
+    assert len(here.cores) == 1
+    assert here.cores == other.cores
+    assert apart.cores == CORES - here.cores
+    for sleeper in (here, other, apart):
+        sleeper.ends.set()
+
+
+@with_a_choice
+def test_threads_that_were_moved_by_others_are_put_back() -> None:
+    here, other = Sleeper(), Sleeper()
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=list)
+    cores.look()
+    assert here.native_id is not None
+    os.sched_setaffinity(here.native_id, CORES)
+    cores.look()
+    assert len(here.cores) == 1
+    assert here.cores == other.cores
+    here.ends.set()
+    other.ends.set()
+
+
+@with_a_choice
+def test_threads_that_a_kept_one_starts_may_leave_its_core() -> None:
+    here, other = Sleeper(), Sleeper()
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=list)
+    cores.look()
+    started: list[Sleeper] = []
+
+    def start_one() -> None:
+        os.sched_setaffinity(0, here.cores)
+        started.append(Sleeper())
+
+    maker = threading.Thread(target=start_one)
+    maker.start()
+    maker.join()
+    assert started[0].cores == here.cores
+    cores.look()
+    assert started[0].cores == CORES
+    assert len(here.cores) == 1
+    for sleeper in (here, other, started[0]):
+        sleeper.ends.set()
+
+
+@with_a_choice
+def test_a_look_that_fails_lets_threads_go_and_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> list[int]:
+        raise ValueError("unforeseen")
+
+    here, other = Sleeper(), Sleeper()
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=fail)
+    cores.look()
+    cores.look()
+    assert here.cores == other.cores == CORES
+    assert caplog.text.count("ValueError: unforeseen") == 1
+    here.ends.set()
+    other.ends.set()
+
+
+@with_a_choice
+def test_request_threads_have_the_cores_that_the_process_has_when_they_start(process_cores) -> None:
+    room = Threads(few=1, most=1, most_in_line=1)
+    one = {min(CORES)}
+    process_cores(one)
+    seen: list[set[int]] = []
+    ran = threading.Event()
+
+    def job() -> None:
+        seen.append(os.sched_getaffinity(0))
+        ran.set()
+
+    room.run(job)
+    assert ran.wait(10)
+    assert seen == [one]
 
 
 @with_a_choice
@@ -161,17 +271,23 @@ def test_request_threads_run_wherever_they_may_though_their_maker_is_kept_to_a_c
 
 
 @with_a_choice
-def test_a_name_that_is_cut_in_the_middle_of_a_letter_is_read_over() -> None:
-    first, second = Sleeper(), Sleeper()
-    comm = Path(f"/proc/self/task/{first.native_id}/comm")
-    comm.write_bytes("webchat-sohbetş".encode()[:15])
-    cores = Cores(kept=lambda: [first.native_id, second.native_id], apart=lambda: threads_named("tokio"))
+def test_threads_move_to_a_core_that_is_free_when_others_take_theirs() -> None:
+    first, second, apart = Sleeper(), Sleeper(), Sleeper()
+    kept = [first.native_id, second.native_id]
+    given = Times(idle=dict.fromkeys(CORES, 0.0), busy=dict.fromkeys(CORES, 0.0), own=0.0)
+    cores = Cores(kept=lambda: kept, apart=lambda: [apart.native_id], times=lambda _: given)
     cores.look()
+    (taken,) = first.cores
+    free = max(CORES - {taken})
+    idle = {core: 0.9 if core == free else 0.0 for core in CORES}
+    given = Times(idle=idle, busy={core: 1.0 - idle[core] for core in CORES}, own=0.4)
     cores.look()
-    assert first.cores == second.cores
-    assert len(first.cores) == 1
-    first.ends.set()
-    second.ends.set()
+    assert first.cores == second.cores == {free}
+    assert apart.cores == CORES - {free}
+    cores.look()  # nothing has happened since
+    assert first.cores == second.cores == {free}
+    for sleeper in (first, second, apart):
+        sleeper.ends.set()
 
 
 @with_a_choice

@@ -47,10 +47,24 @@ def test_connections_are_spread_over_the_sockets(two) -> None:
 
 def test_a_socket_that_rests_gets_none_until_it_listens_again(two) -> None:
     rest(two[1])
-    rest(two[1])  # idempotent
     assert came(two) == [64, 0]
     two[1].listen(BACKLOG)
     assert min(came(two)) >= 11
+
+
+def test_one_that_was_told_twice_to_rest_is_as_good_as_before_when_it_listens_again(two) -> None:
+    rest(two[1])
+    rest(two[1])
+    two[1].listen(BACKLOG)
+    rest(two[0])
+    with socket.create_connection(two[1].getsockname(), timeout=5) as client:
+        accepted, _ = two[1].accept()
+        with accepted:
+            client.sendall(b"question")
+            accepted.settimeout(5)
+            assert accepted.recv(100) == b"question"
+            accepted.sendall(b"answer")
+            assert client.recv(100) == b"answer"
 
 
 def test_the_first_may_rest_too(two) -> None:

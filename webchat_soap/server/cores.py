@@ -12,10 +12,14 @@ by a lone worker on Linux with two cores or more; several workers share the core
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _TASKS = Path("/proc/self/task")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,67 +62,121 @@ def better_core(before: Times, now: Times, *, core: int, among: Collection[int])
 class Cores:
     """Which core the threads share. One per worker; to be asked to `look` twice a second."""
 
-    def __init__(self, *, kept: Callable[[], Iterable[int]], apart: Callable[[], Iterable[int]]) -> None:
-        """`kept` gives the native ids of the threads to keep together, `apart` of those to keep off their core."""
+    def __init__(
+        self,
+        *,
+        kept: Callable[[], Iterable[int]],
+        apart: Callable[[], Iterable[int]],
+        times: Callable[[Collection[int]], Times] | None = None,
+    ) -> None:
+        """`kept` gives the native ids of the threads to keep together, `apart` of those to keep off their core, and
+        `times` what the cores and the kept threads have done so far (None: the system's)."""
+        self._times = read_times if times is None else times
         self._kept = kept
         self._apart = apart
-        self._among = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") and _TASKS.is_dir() else {0}
+        self._gave_up = not hasattr(os, "sched_setaffinity") or not _TASKS.is_dir()
+        self._among: set[int] = set()
         self._core: int | None = None
-        self._placed: set[int] = set()
+        self._kept_off: set[int] = set()
+        self._free: set[int] = set()
         self._before: Times | None = None
 
     def look(self) -> None:
-        """Place threads that are new, and all of them elsewhere where their core is wanted by others."""
-        if len(self._among) < 2:
+        """Place threads that are new, and all elsewhere where their core is wanted by others. Raises nothing."""
+        if self._gave_up:
             return
         kept = set(self._kept())
-        if len(kept) < 2:  # the kernel does well for one
-            return
         try:
-            now = self._times(kept)
-            if self._core is None:
-                self._core = max(self._among, key=lambda core: now.idle[core])
-            elif self._before is not None and kept <= self._placed:
-                better = better_core(self._before, now, core=self._core, among=self._among)
-                if better is not None:
-                    self._core = better
-                    self._placed = set()
-            self._before = now
-            if not kept <= self._placed:
-                self._place(kept)
-        except ProcessLookupError:  # a thread has just ended
-            self._placed = set()
-        except (OSError, KeyError):  # the cores that it may use have changed; the kernel does well without us
+            self._look(kept)
+        except ProcessLookupError:  # a thread has just ended: it is not there at the next look
+            pass
+        except (OSError, KeyError):  # refused, or the cores have just changed; the kernel does well without us
+            self._release(kept)
+        except Exception:
+            log.exception("The threads of every call are not kept on one core any more")
             self._release(kept)
 
-    def _place(self, kept: Collection[int]) -> None:
-        assert self._core is not None
+    def _look(self, kept: set[int]) -> None:
+        among = cores_of_process()
+        if among != self._among:  # an operator or the container's host gave it others
+            if self._core is not None:
+                self._set_free({*kept, *self._kept_off}, among)
+            self._among, self._core, self._before = among, None, None
+            self._free = set()
+        if len(among) < 2 or len(kept) < 2:  # the kernel does well for one
+            return
+        now = self._times(kept)
+        if self._core is None:
+            self._core = max(among, key=lambda core: now.idle[core])
+        is_placed = all(os.sched_getaffinity(thread) == {self._core} for thread in kept)
+        if is_placed and self._before is not None:
+            better = better_core(self._before, now, core=self._core, among=among)
+            if better is not None:
+                self._core, is_placed = better, False
+        self._before = now
+        if not is_placed:
+            self._place(kept, self._core)
+        self._let_others_run(kept)
+
+    def _place(self, kept: Collection[int], core: int) -> None:
         for thread in kept:
-            os.sched_setaffinity(thread, {self._core})
-        for thread in self._apart():
-            os.sched_setaffinity(thread, self._among - {self._core})
-        self._placed = set(kept)
+            os.sched_setaffinity(thread, {core})
+        self._kept_off = set(self._apart())
+        for thread in self._kept_off:
+            os.sched_setaffinity(thread, self._among - {core})
+
+    def _let_others_run(self, kept: Collection[int]) -> None:
+        """Let threads that a kept one started leave its core, which they have inherited."""
+        there = {thread.native_id for thread in threading.enumerate() if thread.native_id is not None}
+        there -= {*kept, *self._kept_off}
+        self._set_free(there - self._free, self._among)
+        self._free = there
 
     def _release(self, kept: Collection[int]) -> None:
-        self._among = {0}
-        for thread in {*kept, *self._apart()}:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(thread, range(os.cpu_count() or 1))
+        self._gave_up = True
+        with contextlib.suppress(OSError):
+            self._set_free({*kept, *self._kept_off}, cores_of_process())
 
-    def _times(self, kept: Collection[int]) -> Times:
-        idle: dict[int, float] = {}
-        busy: dict[int, float] = {}
-        with Path("/proc/stat").open() as file:
-            for line in file:
-                name, *ticks = line.split()
-                if not name.startswith("cpu"):
-                    break
-                if name != "cpu":
-                    # user nice system idle iowait irq softirq steal; what follows is counted in the first two already
-                    spent = [int(tick) / _TICKS for tick in ticks[:8]]
-                    idle[int(name[3:])] = spent[3] + spent[4]
-                    busy[int(name[3:])] = sum(spent) - spent[3] - spent[4]
-        return Times(idle=idle, busy=busy, own=sum(_used_seconds(thread) for thread in kept))
+    def _set_free(self, threads: Iterable[int], among: set[int]) -> None:
+        for thread in threads:
+            with contextlib.suppress(OSError):
+                # What is set once stays when the container gets more cores, so it is set only where it must be.
+                if os.sched_getaffinity(thread) != among:
+                    os.sched_setaffinity(thread, among)
+
+
+def cores_of_process() -> set[int]:
+    """Those that it may use now. OSError.
+
+    They are its main thread's, which is never kept on one, and follows when they are changed from outside.
+    """
+    return os.sched_getaffinity(os.getpid())
+
+
+def use_all_cores() -> None:
+    """For a thread that begins: it has its maker's core, which may be kept on one."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # refused, or the cores have just changed; the kernel knows
+            among = cores_of_process()
+            if os.sched_getaffinity(0) != among:
+                os.sched_setaffinity(0, among)
+
+
+def read_times(kept: Collection[int]) -> Times:
+    """Of the system's cores, and of these threads of this process. OSError."""
+    idle: dict[int, float] = {}
+    busy: dict[int, float] = {}
+    with Path("/proc/stat").open() as file:
+        for line in file:
+            name, *ticks = line.split()
+            if not name.startswith("cpu"):
+                break
+            if name != "cpu":
+                # user nice system idle iowait irq softirq steal; what follows is counted in the first two already
+                spent = [int(tick) / _TICKS for tick in ticks[:8]]
+                idle[int(name[3:])] = spent[3] + spent[4]
+                busy[int(name[3:])] = sum(spent) - spent[3] - spent[4]
+    return Times(idle=idle, busy=busy, own=sum(_used_seconds(thread) for thread in kept))
 
 
 def _used_seconds(thread: int) -> float:

@@ -125,7 +125,9 @@ class Engine:
         scheduler = _Scheduler(loop, arrived, None, None, None)
         scheduler._schedule_fn = arrived  # type: ignore[attr-defined]  # not in its stub
         # The engine closes its descriptor when it stops, so it gets one of its own.
-        holder = SocketHolder(os.dup(listener.fileno()), False, BACKLOG)  # type: ignore[call-arg]  # not in its stub
+        self._descriptor = os.dup(listener.fileno())
+        self._socket = os.fstat(self._descriptor).st_ino
+        holder = SocketHolder(self._descriptor, False, BACKLOG)  # type: ignore[call-arg]  # not in its stub
         settings = HTTP1Settings(header_read_timeout=max(1, int(head_seconds * 1000)), max_buffer_size=_MOST_HEAD_BYTES)
         make_worker: Any = ASGIWorker  # its stub is older than it
         worker = make_worker(1, (None, holder), None, backpressure=max_connections, http_mode="1", http1_opts=settings)
@@ -136,6 +138,13 @@ class Engine:
         if not self._stopped:  # a third signal would block for ever: its channel holds one
             self._stopped = True
             self._signal.set()
+
+    def accepts(self) -> bool:
+        """Whether it has its listening socket still, which it lets go of some time after `stop`."""
+        try:
+            return os.fstat(self._descriptor).st_ino == self._socket
+        except OSError:
+            return False
 
     def wait(self, timeout_seconds: float) -> bool:
         """True when the last connection has ended."""

@@ -18,7 +18,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 
-from webchat_soap.server.engine import BACKLOG
 from webchat_soap.server.family import Lifeline, Report, Reports
 from webchat_soap.server.folder import hold_data_folder
 from webchat_soap.server.options import ServeError, ServeOptions
@@ -76,7 +75,7 @@ class _Place:
     leaves: bool = False
     """Its worker accepts no more."""
     rests: bool = False
-    """The others get its connections."""
+    """The others get its connections, until a worker has come up and listens again."""
 
 
 class _Parent:
@@ -134,6 +133,7 @@ class _Parent:
                         ) from error
                     self._failures += 1
                     pause = self._pause()
+                    self._leave_to_others()
                     log.error("No worker can be forked (%s); the next try is in %g s", error.strerror, pause)
                     return
 
@@ -142,9 +142,6 @@ class _Parent:
         sys.stderr.flush()
         # Blocked in the worker, which waits for it: the handler it inherits would swallow the parent's SIGTERM.
         place = min((place for place in self._places if place.pid is None), key=lambda place: place.rests)
-        if place.rests:
-            place.listener.listen(BACKLOG)
-            place.rests = False
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             pid = os.fork()
@@ -203,8 +200,12 @@ class _Parent:
                 raise ServeError(f"The service could not start: {report.failure}")
             log.error("A worker could not start again: %s", report.failure)
             return
+        for place in self._places:
+            if place.pid == report.pid:
+                place.leaves = report.leaves
+                place.rests = place.rests and report.leaves
+        self._leave_to_others()
         if report.leaves:
-            self._rest(report.pid)
             return
         self._ready.add(report.pid)
         if not self._announced and len(self._ready) >= self._options.workers:
@@ -233,25 +234,22 @@ class _Parent:
             self._quick_deaths += 1
         self._ready.discard(pid)
         pause = self._pause()
-        if pause:
-            self._rest(pid)
         for place in self._places:
             if place.pid == pid:
-                place.pid = None
+                place.pid, place.leaves = None, False
+        self._leave_to_others()
         when = f"the next try is in {pause:g} s" if pause else "starting another"
         log.error("Worker %d has ended (%s); %s", pid, cause, when)
 
-    def _rest(self, pid: int) -> None:
-        """The worker accepts nothing, or not soon: others get its connections, where there are others."""
-        at_work = [place for place in self._places if place.pid is not None and not (place.leaves or place.pid == pid)]
+    def _leave_to_others(self) -> None:
+        """Have sockets rest that nobody accepts from, or not soon, where there are others from which somebody does."""
+        at_work = (place for place in self._places if place.pid is not None and not place.leaves)
+        served = {place.listener for place in at_work if not place.rests}
+        waits = time.monotonic() < self._spawn_not_before
         for place in self._places:
-            if place.pid == pid:
-                place.leaves = True
-                if any(other.listener is place.listener for other in self._places if other is not place):
-                    return
-                if any(not other.rests for other in at_work):
-                    rest(place.listener)
-                    place.rests = True
+            if served and place.listener not in served and (place.leaves or (place.pid is None and waits)):
+                rest(place.listener)
+                place.rests = True
 
     def _cannot_start(self) -> bool:
         """Whether a worker's failure is the service's: where one came up, what ails another may pass."""

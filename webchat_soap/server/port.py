@@ -4,7 +4,6 @@ silent neighbour (Granian's own listens with SO_REUSEPORT), and that connections
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import sys
@@ -79,7 +78,8 @@ def listen_apart(host: str, port: int, count: int) -> list[socket.socket]:
     """So many listening sockets on one port, among which the kernel spreads connections evenly; else as from `listen`.
 
     Where workers share one socket, whichever wakes first accepts all that waits: of 64 connections opened at once one
-    worker of two got 40 to 64. Only Linux spreads so; elsewhere it is one socket so many times.
+    worker of two got 40 to 64. Only Linux spreads so; elsewhere it is one socket so many times. Who listened before us
+    refuses us as ever; a later program of the same user that asks to share the port, too, gets a part of it.
     """
     first = listen(host, port)
     if count == 1 or not sys.platform.startswith("linux"):
@@ -102,7 +102,8 @@ def listen_apart(host: str, port: int, count: int) -> list[socket.socket]:
 
 def rest(listener: socket.socket) -> None:
     """Have the kernel give new connections to the other sockets of `listen_apart`, until this one listens again."""
-    with contextlib.suppress(OSError):  # it rests already
+    # Once only: a second time it would not end the listening, but what is accepted ever after.
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.shutdown(socket.SHUT_RDWR)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from webchat_soap.server.cores import use_all_cores
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         room = self._room
-        room.use_all_cores()
+        use_all_cores()
         while True:
             job, self.job = self.job, None
             while job is not None:
@@ -73,7 +74,6 @@ class Threads:
         self._begun: deque[Job] = deque()
         self._idle: list[_Thread] = []
         self._busy: set[_Thread] = set()
-        self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
         self._needed = threading.Event()
         self._looker: threading.Thread | None = None
         self._tell_not_before = 0.0
@@ -165,12 +165,6 @@ class Threads:
                 return True
         thread.latch.acquire()
         return False
-
-    def use_all_cores(self) -> None:
-        """For a thread that begins: it has its maker's core, which may be kept to one (server.cores)."""
-        if self._cores is not None:
-            with contextlib.suppress(OSError):  # the cores that there are have changed; the kernel knows
-                os.sched_setaffinity(0, self._cores)
 
     def _keep_looking(self) -> None:
         while True:

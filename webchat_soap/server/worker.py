@@ -16,7 +16,7 @@ from functools import partial
 
 from webchat_soap.server.connections import Connections
 from webchat_soap.server.cores import Cores, threads_named
-from webchat_soap.server.engine import THREAD_NAMES, Engine, most_connections
+from webchat_soap.server.engine import BACKLOG, THREAD_NAMES, Engine, most_connections
 from webchat_soap.server.family import Reports
 from webchat_soap.server.options import Application, ServeError, ServeOptions
 from webchat_soap.server.shell import Shell
@@ -34,6 +34,12 @@ _UNHEARD_SECONDS = 3.0
 
 _POLL_SECONDS = 0.02
 """Between two looks whether a call is still at work that no connection waits for."""
+
+_DEAF_SECONDS = 1.0
+"""An engine that has not heard by then that it shall stop will not hear it soon."""
+
+_SHORT_POLL_SECONDS = 0.001
+"""Where connections that come meanwhile are lost."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends the service. A worker is forked with them blocked, ignores SIGINT and waits for SIGTERM."""
@@ -72,6 +78,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
         request_seconds=options.request_seconds,
         max_connections=most_connections(options.limits.max_connections, descriptors=watch.descriptors),
     )
+    listener.listen(BACKLOG)  # only now, if it rests: where this worker had not come up, what came to it would be lost
     connections = Connections(listener)
     shell = Shell(application, limits=limits, connections=connections, many_processes=options.workers > 1)
     engine = Engine(
@@ -135,8 +142,12 @@ def _stop(
 ) -> None:
     shell.doorkeeper.close()
     engine.stop()
-    accepts_no_more()
     threading.Thread(target=application.wake_all, name="wake-all", daemon=True).start()
+    # An accept loop whose socket is put to rest before it has ended burns a core, and ends no more.
+    give_up = time.monotonic() + _DEAF_SECONDS
+    while engine.accepts() and time.monotonic() < give_up:
+        time.sleep(_SHORT_POLL_SECONDS)
+    accepts_no_more()
     if _have_ended(engine, shell, seconds):
         application.close()
         return
