@@ -32,7 +32,7 @@ def measure(*, folder: Path, quick: bool) -> Figures:
     amounts = (0, 2_000) if quick else MESSAGES
     chat_counts = (100,) if quick else CHATS
     probes = 20 if quick else PROBES
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 9
     seconds = 0.2 if quick else 0.8
     with ExitStack() as stack:
         running: dict[tuple[int, int], Server] = {}
