@@ -16,7 +16,6 @@ from typing import Any
 
 from benchmarks import servers
 from benchmarks.load import CHATS, Load, WrongAnswers, drive, texts
-from benchmarks.machine import CORES
 from benchmarks.results import Bar, Bound, Chart, Figures, Panel, Part, Table, number, ratio
 from benchmarks.servers import NotInstalled, Server
 
@@ -119,11 +118,6 @@ class _Round:
     """The server's processor time for a call."""
 
     @property
-    def carried(self) -> float:
-        """Calls a second that the cores could carry at most, as both sides' calls cost them now."""
-        return CORES * 1e6 / (self.server_us + self.generator_us)
-
-    @property
     def generator_us(self) -> float:
         return self.load.cpu_seconds / max(self.load.sent, 1) * 1e6
 
@@ -164,7 +158,6 @@ def _figures(seen: dict[int, list[_Round]], threads: int | None, stored: int | N
                 "p50_us": round(statistics.median(each.load.p50_us for each in rounds)),
                 "p99_us": round(statistics.median(each.load.p99_us for each in rounds)),
                 "server_us": round(statistics.median(each.server_us for each in rounds), 1),
-                "of_carried": round(statistics.median(each.load.per_second / each.carried for each in rounds), 3),
                 "rounds": [round(each.load.per_second) for each in rounds],
             }
             for count, rounds in seen.items()
@@ -240,11 +233,6 @@ def bounds(figures: Figures) -> list[Bound]:
         Bound(what="2 workers against 1 at 64 connections", value=against("ours-2", "ours"), at_least=1),
         Bound(what="p99 of 2 workers against 1", value=against("ours-2", "ours", "p99_us"), at_most=2),
         Bound(what="2 workers against 1 without the store", value=against("none-2", "none"), at_least=1.4),
-        Bound(
-            what="the same, of what the cores carry at most",
-            value=_at(figures, "none-2", 64, "of_carried"),
-            at_least=0.9,
-        ),
     ]
 
 
@@ -284,7 +272,6 @@ PART = Part(
     notes=(
         "Keep-alive connections, closed loop, 64 chats; all servers and the load generator share the same two cores.",
         "Every answer must be a 200 with a receipt, and as many messages stored as acknowledged.",
-        "What the cores carry at most: both cores' time over what a call costs the server and the generator together.",
         "Spyne and soapbar: Granian's WSGI mode, one worker, the best of 1, 2 and 8 threads; npm: node's http.",
     ),
 )

@@ -1,9 +1,11 @@
-"""A lone worker keeps the threads of every call on one core."""
+"""A lone worker keeps the threads of every call on one core; a busy one's engine waits for its turn."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +27,12 @@ TEXT = (
 )
 
 
-def send(service: Running, session: requests.Session) -> None:
-    answer = session.post(f"{service.url}/webchat", data=TEXT, headers={"Content-Type": "text/xml"}, timeout=30)
+COSTLY = TEXT.replace('"hello"}', '"hello"' + "\n" * 60_000 + "}")
+"""Takes the service far longer to read than a caller to send."""
+
+
+def send(service: Running, session: requests.Session, text: str = TEXT) -> None:
+    answer = session.post(f"{service.url}/webchat", data=text, headers={"Content-Type": "text/xml"}, timeout=30)
     assert answer.status_code == 200
 
 
@@ -40,19 +46,14 @@ def placed(worker: int) -> dict[frozenset[int], list[str]]:
     return found
 
 
-def kept_on(worker: int) -> set[int]:
-    """The core on which threads are kept together; empty while there is none."""
-    return {core for cores, names in placed(worker).items() if len(cores) == 1 < len(names) for core in cores}
-
-
 @contextlib.contextmanager
-def kept_busy(service: Running) -> Iterator[None]:
+def kept_busy(service: Running, text: str = TEXT) -> Iterator[None]:
     done = threading.Event()
 
     def call() -> None:
         with requests.Session() as session:
             while not done.is_set():
-                send(service, session)
+                send(service, session, text)
 
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
@@ -69,11 +70,17 @@ def test_engine_and_writer_share_a_core_and_the_rest_does_not(tmp_path: Path) ->
     with running(tmp_path / "data") as service, requests.Session() as session:
         send(service, session)
         (worker,) = service.workers
-        wait_until(lambda: kept_on(worker), what="threads that are kept together")
-        (core,) = kept_on(worker)
-        names = placed(worker)
-        assert "tokio-rt-worker" in names[frozenset(CORES - {core})]
-        assert len(names[frozenset(CORES)]) >= 2  # the main thread among them
+
+        def is_placed() -> bool:
+            names = placed(worker)  # one look: beside other programs the core is soon another
+            cores = [core for one, together in names.items() if len(one) == 1 < len(together) for core in one]
+            return (
+                len(cores) == 1
+                and "tokio-rt-worker" in names.get(frozenset(CORES - set(cores)), [])
+                and len(names.get(frozenset(CORES), [])) >= 2  # the main thread among them
+            )
+
+        wait_until(is_placed, what="threads that are kept together")
         send(service, session)
 
 
@@ -84,3 +91,40 @@ def test_several_workers_are_placed_by_the_kernel(tmp_path: Path) -> None:
         send(service, session)
         for worker in service.workers:
             assert set(placed(worker)) == {frozenset(CORES)}
+
+
+@contextlib.contextmanager
+def taken_by_others() -> Iterator[None]:
+    """All cores, by three programs each."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * len(CORES))]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
+def policies(worker: int) -> set[int]:
+    """How the system schedules the worker's threads that move bytes."""
+    found = set()
+    for task in Path(f"/proc/{worker}/task").iterdir():
+        with contextlib.suppress(OSError):
+            if (task / "comm").read_text().startswith("tokio"):
+                found.add(os.sched_getscheduler(int(task.name)))
+    return found
+
+
+def test_a_busy_workers_engine_waits_for_its_turn_unless_others_compute(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as service, requests.Session() as session:
+        send(service, session)
+        (worker,) = service.workers
+        assert policies(worker) == {os.SCHED_OTHER}
+        with kept_busy(service, COSTLY):
+            wait_until(lambda: policies(worker) == {os.SCHED_BATCH}, what="an engine that waits", seconds=60)
+            with taken_by_others():
+                wait_until(
+                    lambda: policies(worker) == {os.SCHED_OTHER}, what="an engine that does not wait", seconds=60
+                )
+            wait_until(lambda: policies(worker) == {os.SCHED_BATCH}, what="an engine that waits again", seconds=60)
+        send(service, session)

@@ -134,7 +134,7 @@ class ServeOptions:
     application_factory: str = "webchat_soap.app:create_app"
     """`module:name` of a callable(settings) -> Application, called once in each worker."""
     workers: int = 1
-    """Processes. One serves best on two cores as long as Python computes: the second core carries HTTP and SQLite."""
+    """Processes. One uses two cores: the second carries HTTP and SQLite. Two make 1.2 times the calls there."""
     max_request_bytes: int = 1024 * 1024
     """A longer body is 413. Contract: WEBCHAT_MAX_REQUEST."""
     request_seconds: float = 15

@@ -20,6 +20,7 @@ from webchat_soap.server.engine import BACKLOG, THREAD_NAMES, Engine, most_conne
 from webchat_soap.server.family import Reports
 from webchat_soap.server.options import Application, ServeError, ServeOptions
 from webchat_soap.server.shell import Shell
+from webchat_soap.server.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,9 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
         arrived=shell.arrived,
     )
     listener.close()  # the engine has its own; this one would go on listening when the engine has stopped
-    cores = Cores(kept=shell.threads_of_every_call, apart=partial(threads_named, THREAD_NAMES))
+    engines_own = partial(threads_named, THREAD_NAMES)
+    cores = Cores(kept=shell.threads_of_every_call, apart=engines_own)
+    wakeups = Wakeups(engines_own, workers=options.workers)
     reports.send(None)
     # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
     while signal.sigtimedwait({signal.SIGTERM}, watch.LOOK_SECONDS) is None:
@@ -101,6 +104,7 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
             _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=seconds)
             return 1
         shell.doorkeeper.look()
+        wakeups.look()
         if options.workers == 1:
             cores.look()
     _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=options.shutdown_seconds)
