@@ -2,8 +2,8 @@
 
 The kernel lets a thread that has just been woken take the core from one that computes. The engine's own threads wake
 for every request and every answer, so that on cores which are all at work each call is cut several times, for a few
-bytes, and finds cold caches when it goes on. Under SCHED_BATCH (sched(7)) they wait until the core's thread sleeps or has
-used its slice, and then move all that has come: at 64 connections two workers on two cores made 1.5 times the calls
+bytes, and finds cold caches when it goes on. Under SCHED_BATCH (sched(7)) they wait until the core's thread sleeps or
+has used its slice, and then move all that has come: at 64 connections two workers on two cores made 1.5 times the calls
 without the store and 1.1 times with it, one worker 1.05 times.
 
 While other programs compute on all cores, waiting costs: a lone caller waited 12 ms beside two of them instead of 7. So
