@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -62,11 +62,26 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match.group(1).lower(), name)
 
 
-@lru_cache(maxsize=256)
-def _write_time(value: datetime) -> str:
-    # Nearly every stack misreads a time without a zone; ours are aware and in UTC.
-    assert value.tzinfo is not None
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+_TWO_DIGITS = [f"{number:02}" for number in range(60)]
+_MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
+
+
+@lru_cache(maxsize=64)
+def _write_day(year: int, month: int, day: int) -> str:
+    return f"{year:04}-{month:02}-{day:02}T"
+
+
+def write_time(value: datetime) -> str:
+    """As xs:dateTime in UTC, to the millisecond. `value` is aware."""
+    # Nearly every stack misreads a time without a zone. Put together here, as isoformat takes four times as long,
+    # which was a tenth of a page of messages.
+    if value.tzinfo is not UTC:
+        assert value.tzinfo is not None
+        value = value.astimezone(UTC)
+    return (
+        f"{_write_day(value.year, value.month, value.day)}{_TWO_DIGITS[value.hour]}:{_TWO_DIGITS[value.minute]}:"
+        f"{_TWO_DIGITS[value.second]}{_MILLISECONDS[value.microsecond // 1000]}"
+    )
 
 
 def _write_boolean(value: bool) -> str:
@@ -75,7 +90,7 @@ def _write_boolean(value: bool) -> str:
 
 def _scalar_writer(model: Any) -> Callable[[Any], str]:
     if issubclass(model, DateTime):
-        return _write_time
+        return write_time
     if issubclass(model, Boolean):
         return _write_boolean
     if issubclass(model, Integer):

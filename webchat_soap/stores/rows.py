@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from webchat_soap.domain.chat import Chat, ChatStatus, Message, Sender
@@ -21,10 +20,9 @@ def to_milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-@lru_cache(maxsize=256)
 def to_moment(milliseconds: int) -> datetime:
-    """Aware, in UTC. Kept, as all messages of a commit have one."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    """Aware, in UTC."""
+    return _EPOCH + milliseconds * _MILLISECOND
 
 
 def _to_optional_moment(milliseconds: int | None) -> datetime | None:
