@@ -133,7 +133,7 @@ class Settings:
     max_video_bytes: int = _setting("MAX_VIDEO", Size(1, _TIB), "64MiB", "Largest video.")
     max_document_bytes: int = _setting("MAX_DOCUMENT", Size(1, _TIB), "100MiB", "Largest document.")
     workers: int | None = _empty(
-        "WORKERS", Optional(Count(1, 64)), None, "Worker processes. Empty: one, which serves a small machine best."
+        "WORKERS", Optional(Count(1, 64)), None, "Worker processes. Empty: one, which uses two cores."
     )
     scanner: str | None = _empty("SCANNER", Scanner(), None, "Malware scanner that every file passes.")
     log: Literal["text", "json"] = _setting("LOG", Choice[Any](("text", "json")), "text", "How log lines are written.")
