@@ -66,6 +66,13 @@ class Later:
         yield from self._application._plain(self._start_response, b"later")
 
 
+class Stillborn(threading.Thread):
+    """Ends in its first moments, as one does that gets no memory there: who starts it waits for it for ever."""
+
+    def _bootstrap(self) -> None:
+        pass
+
+
 class TinyApplication:
     def __init__(self, settings: TinySettings) -> None:
         self._settings = settings
@@ -136,6 +143,10 @@ class TinyApplication:
 
     def _die(self, environ, start_response) -> Iterable[bytes]:
         os._exit(3)
+
+    def _stillborn(self, environ, start_response) -> Iterable[bytes]:
+        Stillborn().start()
+        return self._plain(start_response, b"started")
 
     def _raise(self, environ, start_response) -> Iterable[bytes]:
         raise ValueError("a secret")

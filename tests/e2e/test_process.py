@@ -155,6 +155,18 @@ def test_a_worker_that_dies_is_replaced_however_often(options) -> None:
         assert service.terminate() == 0
 
 
+def test_a_worker_whose_thread_died_before_it_came_to_life_is_replaced(options) -> None:
+    with running(options()) as service:
+        (first,) = service.workers()
+        with service.connect() as caller:
+            caller.sendall(b"GET /stillborn HTTP/1.1\r\nHost: test\r\n\r\n")
+            wait_until(lambda: service.workers() not in ([], [first]), seconds=20, what="another worker")
+        status, body = service.get("/pid")
+        assert status == 200
+        assert int(body) != first
+        assert "A thread could not be started (out of memory)" in service.tail()
+
+
 def test_a_worker_that_cannot_come_up_again_is_tried_again_after_growing_pauses(options, notes) -> None:
     with running(options()) as service:
         (notes / "refuse").touch()
