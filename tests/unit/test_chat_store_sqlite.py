@@ -37,6 +37,7 @@ from tests.unit.test_chat_store import (
 )
 from webchat_soap.domain.chat import Chat, ChatUsage, ClientToken
 from webchat_soap.domain.errors import Busy, Internal, WebchatError
+from webchat_soap.domain.outages import Outage
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.domain.ports import ChatStore
 from webchat_soap.stores import UnusableDatabaseError, console, open_chat_store, sqlite_url
@@ -459,8 +460,9 @@ def test_a_command_without_memory_in_its_middle_leaves_neither_a_message_nor_a_g
     with turn_held(tmp_path):
         failing = store._writer.begin(fail_midway)
         beside = store.append(new_message(text="whole"), open_unknown=True, quota=QUOTA)
-    with pytest.raises(Internal):
+    with pytest.raises(Busy) as caught:
         failing.result()
+    assert caught.value.outage is Outage.NO_MEMORY
     assert beside.result().sequence == 2
     assert texts(store) == ["test message", "whole"]
 

@@ -180,7 +180,8 @@ class GroupWriter:
             self._gather(first, batch, MAX_BATCH)
             done = self._run_all(batch, cursor, guarded=False)
             if done is None:
-                cursor.execute("ROLLBACK")
+                if self._connection.in_transaction:  # without memory SQLite may have rolled it back already
+                    cursor.execute("ROLLBACK")
                 cursor.execute("BEGIN IMMEDIATE")
                 done = self._run_all(batch, cursor, guarded=True)
                 assert done is not None, "each command has a savepoint of its own"
@@ -240,7 +241,9 @@ class GroupWriter:
                     raise
                 if not guarded:  # what it has counted and gathered so far is not in the database yet
                     return None
-                request.error = Internal()
+                if not cursor.connection.in_transaction:  # and nothing of the batch is left
+                    raise
+                request.error = refusals.busy(Outage.NO_MEMORY) if isinstance(error, MemoryError) else Internal()
                 request.error.__cause__ = error
             if request.error is not None and (guarded or cursor.connection.total_changes != changes):
                 if not guarded:
