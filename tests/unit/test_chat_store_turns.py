@@ -108,7 +108,7 @@ def test_processes_that_write_all_the_time_get_as_much_as_one_another_and_none_w
     given = [sorted(map(int, sequences)) for sequences in said]
     counts = [len(sequences) for sequences in given]
     assert min(counts) >= max(counts) / 10, counts
-    # In messages that others wrote meanwhile, so that a slow disk makes no difference. With turns it is some 20 and on a
-    # busy machine 140, with SQLite's own waiting for its lock 600 to 1,300.
+    # In messages that others wrote meanwhile, so that a slow disk makes no difference. With turns it is some 20
+    # and on a busy machine 140, with SQLite's own waiting for its lock 600 to 1,300.
     waits = [max(b - a for a, b in pairwise([0, *sequences, last])) for sequences in given]
     assert max(waits) < last / 10, waits
