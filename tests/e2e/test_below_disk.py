@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +106,44 @@ def test_text_is_taken_while_the_disk_of_the_files_is_read_only(tmp_path: Path) 
         subprocess.run(["mount", "-o", "remount,rw", files], check=True)
         client.assert_full_service()
         client.assert_logs("cause=read-only")
+
+
+@contextmanager
+def read_only(client: Client, log: Path) -> Iterator[None]:
+    """The data folder as on a disk that has turned read-only under a service that has its files open. Only a disk that
+    found itself damaged, or one over the network, does that: Linux refuses to remount one on which files are open to be
+    written. So what is opened by name is on a mount that is read-only, and writing to what is open fails likewise."""
+    (worker,) = client.service.workers
+    subprocess.run(["mount", "--bind", client.data, client.data], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", client.data], check=True)
+        with faulty_calls(worker, "pwrite64,write,ftruncate:error=EROFS", path=client.data / "webchat.db-wal", log=log):
+            yield
+    finally:
+        subprocess.run(["umount", "--lazy", client.data], check=True)
+
+
+@needs_root
+def test_a_disk_that_turns_read_only_is_busy_for_text_and_file_and_passes(client: Client, tmp_path: Path) -> None:
+    assert client.text("b", token="before").code is None
+    with read_only(client, tmp_path / "calls"):
+        for _ in range(2):  # the first finds the files open, and the next does not
+            assert_busy(client.text("b", token="meanwhile"), client.data)
+            assert_busy(client.text("new"), client.data)
+            assert_busy(client.upload("b", token="file"), client.data)
+        both = {"database": "read-only", "files": "read-only"}
+        until(lambda: client.causes() == both, seconds=5, what="readyz does not tell")
+        assert_busy(client.text("b", token="before"), client.data)
+        client.assert_whole()
+    until(lambda: client.causes() == {}, seconds=10, what="the service does not become ready again")
+    for token, duplicate in (("before", "true"), ("meanwhile", "false")):
+        assert client.text("b", token=token)["duplicate"] == duplicate
+    assert client.upload("b", token="file")["duplicate"] == "false"
+    client.assert_full_service()
+    assert client.call("GetMessages", CHATID="new").code == "ChatNotFound"
+    # By a write to what was open, of which SQLite keeps to itself why it failed, and by opening it again.
+    client.assert_logs("nothing could be written (read-only): OperationalError")
+    client.assert_logs("nothing could be written (read-only): OSError")
 
 
 def test_lost_permissions_are_busy_and_pass(client: Client) -> None:
