@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,46 @@ class Sleeper(threading.Thread):
         return os.sched_getaffinity(self.native_id)
 
 
+@pytest.fixture
+def sleeper() -> Iterator[Callable[[], Sleeper]]:
+    """Makes sleepers, and ends them."""
+    made: list[Sleeper] = []
+
+    def make() -> Sleeper:
+        made.append(Sleeper())
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.ends.set()
+        each.join()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Two threads that `cores` keeps together, and one that it keeps apart."""
+
+    here: Sleeper
+    other: Sleeper
+    apart: Sleeper
+    cores: Cores
+
+
+@pytest.fixture
+def placed(sleeper: Callable[[], Sleeper]) -> Placed:
+    here, other, apart = sleeper(), sleeper(), sleeper()
+    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: [apart.native_id])
+    return Placed(here=here, other=other, apart=apart, cores=cores)
+
+
 CORES = os.sched_getaffinity(0) if sys.platform.startswith("linux") else {0}
 with_a_choice = pytest.mark.skipif(len(CORES) < 2, reason="cores are chosen on Linux, where there are two")
 
 
 @with_a_choice
-def test_threads_are_put_on_one_core_and_the_engines_off_it() -> None:
+def test_threads_are_put_on_one_core_and_the_engines_off_it(sleeper) -> None:
     allowed = os.sched_getaffinity(0)
-    first, second, apart = Sleeper(), Sleeper(), Sleeper()
+    first, second, apart = sleeper(), sleeper(), sleeper()
     kept: list[int] = []
     cores = Cores(kept=lambda: kept, apart=lambda: [apart.native_id])
     cores.look()
@@ -100,13 +133,11 @@ def test_threads_are_put_on_one_core_and_the_engines_off_it() -> None:
     assert len(first.cores) == 1
     assert first.cores == second.cores
     assert apart.cores == allowed - first.cores
-    for sleeper in (first, second, apart):
-        sleeper.ends.set()
 
 
 @with_a_choice
-def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
-    gone, here, other = Sleeper(), Sleeper(), Sleeper()
+def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up(sleeper) -> None:
+    gone, here, other = sleeper(), sleeper(), sleeper()
     kept = [gone.native_id, here.native_id, other.native_id]
     gone.ends.set()
     gone.join()
@@ -115,28 +146,23 @@ def test_a_thread_that_ended_in_this_moment_is_no_reason_to_give_up() -> None:
     del kept[0]
     cores.look()
     assert len(here.cores) == 1
-    here.ends.set()
-    other.ends.set()
 
 
 @with_a_choice
-def test_a_name_that_ends_within_a_letter_is_no_reason_to_fail() -> None:
-    here, other = Sleeper(), Sleeper()
-    for sleeper in (here, other):  # the system keeps 15 bytes of the program's name
-        Path(f"/proc/self/task/{sleeper.native_id}/comm").write_bytes("webchat-sohbetş".encode()[:15])
+def test_a_name_that_ends_within_a_letter_is_no_reason_to_fail(sleeper) -> None:
+    here, other = sleeper(), sleeper()
+    for each in (here, other):  # the system keeps 15 bytes of the program's name
+        Path(f"/proc/self/task/{each.native_id}/comm").write_bytes("webchat-sohbetş".encode()[:15])
     cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: threads_named("tokio"))
     cores.look()
     assert len(here.cores) == 1
     assert here.cores == other.cores
-    here.ends.set()
-    other.ends.set()
 
 
 @with_a_choice
-def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, other, apart = Sleeper(), Sleeper(), Sleeper()
+def test_where_the_kernel_refuses_threads_are_let_go(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, apart, cores = placed.here, placed.apart, placed.cores
     allowed = here.cores
-    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: [apart.native_id])
     set_affinity = os.sched_setaffinity
 
     def refuse(thread: int, among: set[int]) -> None:
@@ -149,8 +175,6 @@ def test_where_the_kernel_refuses_threads_are_let_go(monkeypatch: pytest.MonkeyP
     cores.look()
     cores.look()
     assert here.cores == apart.cores == allowed
-    for sleeper in (here, other, apart):
-        sleeper.ends.set()
 
 
 @pytest.fixture
@@ -161,9 +185,10 @@ def process_cores() -> Iterator[Callable[[set[int]], None]]:
 
 
 @with_a_choice
-def test_cores_that_are_taken_from_the_process_and_given_back_are_left_and_used_again(process_cores) -> None:
-    here, other, apart = Sleeper(), Sleeper(), Sleeper()
-    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=lambda: [apart.native_id])
+def test_cores_that_are_taken_from_the_process_and_given_back_are_left_and_used_again(
+    placed: Placed, process_cores
+) -> None:
+    here, other, apart, cores = placed.here, placed.other, placed.apart, placed.cores
     cores.look()
     left = apart.cores
     assert here.cores == other.cores == CORES - left
@@ -176,34 +201,28 @@ def test_cores_that_are_taken_from_the_process_and_given_back_are_left_and_used_
     assert len(here.cores) == 1
     assert here.cores == other.cores
     assert apart.cores == CORES - here.cores
-    for sleeper in (here, other, apart):
-        sleeper.ends.set()
 
 
 @with_a_choice
-def test_threads_that_were_moved_by_others_are_put_back() -> None:
-    here, other = Sleeper(), Sleeper()
-    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=list)
+def test_threads_that_were_moved_by_others_are_put_back(placed: Placed) -> None:
+    here, other, cores = placed.here, placed.other, placed.cores
     cores.look()
     assert here.native_id is not None
     os.sched_setaffinity(here.native_id, CORES)
     cores.look()
     assert len(here.cores) == 1
     assert here.cores == other.cores
-    here.ends.set()
-    other.ends.set()
 
 
 @with_a_choice
-def test_threads_that_a_kept_one_starts_may_leave_its_core() -> None:
-    here, other = Sleeper(), Sleeper()
-    cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=list)
+def test_threads_that_a_kept_one_starts_may_leave_its_core(placed: Placed, sleeper) -> None:
+    here, cores = placed.here, placed.cores
     cores.look()
     started: list[Sleeper] = []
 
     def start_one() -> None:
         os.sched_setaffinity(0, here.cores)
-        started.append(Sleeper())
+        started.append(sleeper())
 
     maker = threading.Thread(target=start_one)
     maker.start()
@@ -212,23 +231,19 @@ def test_threads_that_a_kept_one_starts_may_leave_its_core() -> None:
     cores.look()
     assert started[0].cores == CORES
     assert len(here.cores) == 1
-    for sleeper in (here, other, started[0]):
-        sleeper.ends.set()
 
 
 @with_a_choice
-def test_a_look_that_fails_lets_threads_go_and_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_look_that_fails_lets_threads_go_and_raises_nothing(sleeper, caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> list[int]:
         raise ValueError("unforeseen")
 
-    here, other = Sleeper(), Sleeper()
+    here, other = sleeper(), sleeper()
     cores = Cores(kept=lambda: [here.native_id, other.native_id], apart=fail)
     cores.look()
     cores.look()
     assert here.cores == other.cores == CORES
     assert caplog.text.count("ValueError: unforeseen") == 1
-    here.ends.set()
-    other.ends.set()
 
 
 @with_a_choice
@@ -271,8 +286,8 @@ def test_request_threads_run_wherever_they_may_though_their_maker_is_kept_to_a_c
 
 
 @with_a_choice
-def test_threads_move_to_a_core_that_is_free_when_others_take_theirs() -> None:
-    first, second, apart = Sleeper(), Sleeper(), Sleeper()
+def test_threads_move_to_a_core_that_is_free_when_others_take_theirs(sleeper) -> None:
+    first, second, apart = sleeper(), sleeper(), sleeper()
     kept = [first.native_id, second.native_id]
     given = Times(idle=dict.fromkeys(CORES, 0.0), busy=dict.fromkeys(CORES, 0.0), own=0.0)
     cores = Cores(kept=lambda: kept, apart=lambda: [apart.native_id], times=lambda _: given)
@@ -286,8 +301,6 @@ def test_threads_move_to_a_core_that_is_free_when_others_take_theirs() -> None:
     assert apart.cores == CORES - {free}
     cores.look()  # nothing has happened since
     assert first.cores == second.cores == {free}
-    for sleeper in (first, second, apart):
-        sleeper.ends.set()
 
 
 @with_a_choice
