@@ -229,6 +229,19 @@ def test_a_session_that_is_over_says_so_and_keeps_the_draft(fake, console: Page,
     tolerated()
 
 
+def test_an_enter_that_meets_the_end_of_the_session_does_not_leave_the_page(fake, console: Page, tolerated) -> None:
+    console.locator("#text").fill("Half a sent")
+    fake.signed_in = False
+    console.locator("#session-dialog").wait_for()
+    asked = len(fake.requests)
+    console.keyboard.press("Enter")
+    console.keyboard.press("Tab")
+    assert console.evaluate("document.activeElement.id") == "session-link", "the next stop of who reads on"
+    assert not [path for _, path in fake.requests[asked:] if "/sign-in" in path]
+    assert console.locator("#session-dialog").is_visible()
+    tolerated()
+
+
 # -- for people
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page
@@ -121,6 +122,36 @@ def test_enter_opens_the_first_of_what_is_searched_for_not_of_what_stood_there(f
     console.locator("#search").press("Enter")
     until(console, "location.hash === '#/chat/zehra'")
     assert console.locator("#who").text_content() == "Zehra Ak"
+
+
+def test_enter_waits_for_the_search_also_when_the_list_is_asked_for_again_meanwhile(fake, console: Page, until) -> None:
+    for chat_id, name, minutes in (("zehra", "Zehra Ak", 2), ("onur", "Onur Tan", 1)):
+        fake.chat(chat_id, name)
+        fake.say(chat_id, "Hello", at=datetime.now(UTC) - timedelta(minutes=minutes))
+    stream, first, again = threading.Event(), threading.Event(), threading.Event()
+    searches: list[str] = []
+
+    def hold(request) -> None:
+        if request.path.endswith("/events"):
+            stream.wait(10)
+        if "q" in request.args:
+            searches.append(request.args["q"])
+            (first if len(searches) == 1 else again).wait(10)
+
+    fake.before = hold
+    console.reload(wait_until="commit")
+    console.locator("#chats").get_by_text("Onur Tan").wait_for()
+    console.locator("#search").fill("zehra")
+    console.locator("#search").press("Enter")
+    until(console, lambda: len(searches) == 1)
+    asked = len(fake.requests)
+    stream.set()  # its hello asks for messages and list anew, and the first answer is not taken any more
+    until(console, lambda: any("/messages?after=" in path for _, path in fake.requests[asked:]))
+    first.set()
+    until(console, lambda: len(searches) == 2)
+    console.wait_for_timeout(300)
+    again.set()
+    until(console, "location.hash === '#/chat/zehra'")
 
 
 def test_what_a_search_found_is_not_shown_instead_of_the_news_afterwards(fake, console: Page, until) -> None:

@@ -50,8 +50,9 @@ for (const kind of ["keydown", "input", "pointerdown", "pointermove", "wheel", "
   addEventListener(kind, () => (touchedAt = Date.now()), { capture: true, passive: true });
 const isUnattended = () => Date.now() - touchedAt > ATTENDED_MILLISECONDS;
 
-/** What the service answers, parsed; throws Refused or Unreached. A 401 also emits "lost". */
-export async function call(method, path, { json, signal, again = true } = {}) {
+/** What the service answers, parsed; throws Refused or Unreached. A 401 also emits "lost". A `quiet` call tells nothing
+ * of the connection. */
+export async function call(method, path, { json, signal, again = true, quiet = false } = {}) {
   let response;
   try {
     response = await fetch(`api/${path}`, {
@@ -66,10 +67,10 @@ export async function call(method, path, { json, signal, again = true } = {}) {
     });
     const answer = response.status === 204 ? null : await response.json();
     if (response.ok) {
-      link.emit("reached");
+      if (!quiet) link.emit("reached");
       return answer;
     }
-    throw refusal(response.status, answer);
+    throw refusal(response.status, answer, { quiet });
   } catch (error) {
     if (error instanceof Refused) {
       // Another tab may have signed in anew: its token is ours too.
@@ -78,15 +79,15 @@ export async function call(method, path, { json, signal, again = true } = {}) {
       throw error;
     }
     if (signal?.aborted) throw error;
-    link.emit("unreached");
+    if (!quiet) link.emit("unreached");
     throw new Unreached(String(error));
   }
 }
 
 /** The fault in an answer; tells "lost" where it is a 401. */
-export function refusal(status, answer) {
+export function refusal(status, answer, { quiet = false } = {}) {
   if (status === 401) link.emit("lost");
-  else link.emit("reached");
+  else if (!quiet) link.emit("reached");
   return new Refused(status, answer?.error ?? { code: "Internal", message: "", retryable: status >= 500 });
 }
 

@@ -45,11 +45,12 @@ export class Chats extends Signals {
       );
   }
 
-  /** Shows another filter or search. */
+  /** Shows another filter or search. Resolves when it is shown, or failed. */
   async choose({ status = this.status, query = this.query }) {
     this.status = status;
     this.query = query;
-    await this.load();
+    this.load();
+    await this.settled();
   }
 
   /** Loads the first page anew. An answer that a later question has overtaken is dropped. */

@@ -31,7 +31,8 @@ export function setUpEnding(ended) {
   };
 }
 
-/** The session is over: says so and leads to the sign-in, and from there back to where the agent was. */
+/** The session is over: says so and leads to the sign-in, and from there back to where the agent was.
+ * The focus is on the title: the Enter of who is writing just then must not leave the page before this is read. */
 export function showSessionLost() {
   const dialog = $("session-dialog");
   if (dialog.open) return;

@@ -1,12 +1,13 @@
 // What happens, as it happens: one event stream for the list and the chat that is looked at, opened again when it breaks.
 
-import { link, pause } from "./api.js";
+import { call, link, pause } from "./api.js";
 import { Naps, Signals } from "./signals.js";
 
 /** Emits "hello", "messages", "chats" with their data, hello also with whether anything may have been missed before it,
  * and "state" with true (connected) or false. */
 export class Live extends Signals {
-  connected = false;
+  /** null: not yet. */
+  connected = null;
   #source = null;
   #open = new Set();
   #interrupted = false;
@@ -38,7 +39,10 @@ export class Live extends Signals {
 
   /** Tries again without waiting; does nothing where a stream stands or is just being opened. */
   now() {
-    if (this.connected || this.#connecting) return;
+    if (this.connected) return;
+    // What is on its way may have set out too early: after it, too, the next ones follow soon.
+    this.#tries = 0;
+    if (this.#connecting) return;
     if (!this.#naps.wake()) this.#connect();
   }
 
@@ -79,8 +83,15 @@ export class Live extends Signals {
     source.addEventListener("error", () => {
       if (source !== this.#source) return this.#close(source);
       this.#closeOthers(source);
+      if (this.#connecting && this.#tries > 0) this.#askForSession();
       return this.#again();
     });
+  }
+
+  // A stream that does not come up tells nobody why: without a session none ever will. Quiet, or the answer would be
+  // taken for a reason to try again at once.
+  #askForSession() {
+    if (navigator.onLine !== false) call("GET", "session", { quiet: true }).catch(() => {});
   }
 
   #close(source) {

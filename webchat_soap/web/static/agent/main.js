@@ -61,21 +61,24 @@ async function openRoute({ toRead = false } = {}) {
   await opened;
 }
 
+function kick() {
+  outbox.kick();
+  uploads.kick();
+}
+
 function showConnection(connected) {
   const banner = $("banner");
   if (connected) {
     if (banner.childElementCount > 0) announce(t("connection.back"));
     banner.replaceChildren();
-    outbox.kick();
-    uploads.kick();
+    kick();
     return;
   }
   if (banner.childElementCount > 0) return;
   const again = el("button", { type: "button", class: "quiet", text: t("connection.now") });
   again.addEventListener("click", () => {
     live.now();
-    outbox.kick();
-    uploads.kick();
+    kick();
   });
   banner.replaceChildren(icon("offline"), el("span", { text: t("connection.lost") }), again);
 }
@@ -166,6 +169,8 @@ function tie() {
   });
   link.on("reached", () => (live.connected ? $("banner").childElementCount > 0 && showConnection(true) : live.now()));
   link.on("unreached", () => showConnection(false));
+  // There may be a way for texts and files where the stream finds none.
+  addEventListener("online", kick);
   addEventListener("hashchange", () => openRoute());
   setInterval(refreshTimes, REFRESH_MILLISECONDS);
 }

@@ -57,21 +57,15 @@ export class Outbox extends Signals {
 
   /** Resolves when none of the chat's texts is on its way: stored, or failed for good. */
   async settled(chatId) {
-    while (this.of(chatId).some((entry) => !entry.fault)) {
-      await new Promise((resolve) => {
-        const stop = this.on("changed", () => {
-          stop();
-          resolve();
-        });
-      });
-    }
+    await this.until("changed", () => this.of(chatId).every((entry) => entry.fault));
   }
 
   async #pump(chatId) {
     if (this.#running.has(chatId)) return;
     this.#running.add(chatId);
     try {
-      for (let entry = this.#next(chatId); entry; entry = this.#next(chatId)) await this.#send(entry);
+      for (let entry = this.#next(chatId); entry; entry = this.#next(chatId))
+        await Promise.race([this.#send(entry), this.#removed(entry)]);
     } finally {
       this.#running.delete(chatId);
     }
@@ -81,7 +75,15 @@ export class Outbox extends Signals {
     return this.of(chatId).find((entry) => !entry.fault);
   }
 
+  // The live stream may bring a text whose own call is still on its way, or waits after a lost answer: that call is not
+  // worth waiting for, the next text would come late.
+  #removed(entry) {
+    return this.until("changed", () => !this.#entries.has(entry.token));
+  }
+
   async #send(entry) {
+    let { wakes } = this.#naps;
+    let misses = 0;
     for (let tries = 1; this.#entries.has(entry.token); tries += 1) {
       try {
         const receipt = await call("POST", chatPath(entry.chatId, "/messages"), {
@@ -91,6 +93,7 @@ export class Outbox extends Signals {
         this.remove(entry.token);
         return;
       } catch (fault) {
+        if (!this.#entries.has(entry.token)) return;
         const refused = fault instanceof Refused && fault.status !== 401;
         if (refused && !(fault.retryable && (fault.retryAfterSeconds || tries < MAX_TRIES))) {
           entry.fault = fault.code;
@@ -100,7 +103,9 @@ export class Outbox extends Signals {
         }
         entry.waiting = true;
         this.emit("changed", entry.chatId);
-        await this.#naps.nap(pause(tries, fault));
+        misses = wakes === this.#naps.wakes ? misses + 1 : 1;
+        wakes = this.#naps.wakes;
+        await this.#naps.nap(pause(misses, fault));
       }
     }
   }

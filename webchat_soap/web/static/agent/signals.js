@@ -13,6 +13,18 @@ export class Signals {
   emit(name, ...details) {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(...details);
   }
+
+  /** Resolves when `condition()` is true, which is looked at now and after every `name`. */
+  async until(name, condition) {
+    while (!condition()) {
+      await new Promise((resolve) => {
+        const stop = this.on(name, () => {
+          stop();
+          resolve();
+        });
+      });
+    }
+  }
 }
 
 /** Calls `action` once, `milliseconds` after the last call. */
@@ -26,6 +38,9 @@ export function debounced(action, milliseconds) {
 
 /** Waits that can be cut short: `wake` ends all that are under way. */
 export class Naps {
+  /** How often there was a reason to wake: who fails after one, although it slept through none, begins anew with short
+   * waits. What was under way at the time may fail for the old reason, and nobody wakes it again. */
+  wakes = 0;
   #under = new Set();
 
   nap(milliseconds) {
@@ -42,6 +57,7 @@ export class Naps {
 
   /** Tells whether there were any. */
   wake() {
+    this.wakes += 1;
     const under = [...this.#under];
     for (const done of under) done();
     return under.length > 0;

@@ -47,6 +47,8 @@ export class Uploads extends Signals {
           state: record.fault ? "refused" : "queued",
           gone: 0,
           tries: 0,
+          misses: 0,
+          wakes: 0,
           resumed: true,
         });
       this.emit("changed", record.chatId);
@@ -82,6 +84,8 @@ export class Uploads extends Signals {
         state: fault ? "refused" : "queued",
         gone: 0,
         tries: 0,
+        misses: 0,
+        wakes: 0,
       };
       this.#all.set(upload.token, upload);
       this.#keep(upload);
@@ -115,10 +119,10 @@ export class Uploads extends Signals {
   /** The service has the file: another tab of this agent's may have sent it. */
   stored(token) {
     const upload = this.#all.get(token);
-    // Whoever posts it here hears so from the post's own answer.
-    if (!upload || upload.state === "posting") return;
+    if (!upload) return;
     upload.canceled = true;
-    upload.abort?.abort();
+    // The post's own answer is most likely just behind, and breaking it off would cost a connection.
+    if (upload.state !== "posting") upload.abort?.abort();
     this.#forget(upload);
   }
 
@@ -166,14 +170,20 @@ export class Uploads extends Signals {
 
   #pump() {
     for (const upload of this.#all.values()) {
-      if (this.#running.size >= AT_ONCE) return;
+      // Who is ready waits for the texts before it, which may take long: that is no reason to hold up other chats.
+      if ([...this.#running].filter(({ state }) => state !== "ready").length >= AT_ONCE) return;
       if (upload.state !== "queued" || this.#running.has(upload)) continue;
       this.#running.add(upload);
-      this.#run(upload).finally(() => {
+      // What is taken out while it waits for another try takes no other file's place.
+      Promise.race([this.#run(upload), this.#removed(upload)]).finally(() => {
         this.#running.delete(upload);
         this.#pump();
       });
     }
+  }
+
+  #removed(upload) {
+    return this.until("changed", () => !this.#all.has(upload.token));
   }
 
   async #run(upload) {
@@ -207,7 +217,9 @@ export class Uploads extends Signals {
     }
     this.emit("changed", upload.chatId);
     if (!wait && !elsewhere) return false;
-    if (!elsewhere) await this.#naps.nap(pause(upload.tries, fault));
+    upload.misses = upload.wakes === this.#naps.wakes ? upload.misses + 1 : 1;
+    upload.wakes = this.#naps.wakes;
+    if (!elsewhere) await this.#naps.nap(pause(upload.misses, fault));
     return true;
   }
 
@@ -222,7 +234,9 @@ export class Uploads extends Signals {
       upload.state = "ready";
       upload.fault = null;
       this.emit("changed", upload.chatId);
-      if (upload.wanted) await this.#post(upload);
+      if (!upload.wanted) return;
+      this.#pump();
+      await this.#post(upload);
     }
   }
 
@@ -247,6 +261,7 @@ export class Uploads extends Signals {
       });
       offset = answer.offset;
       upload.tries = 0;
+      upload.misses = 0;
     }
     this.#progress(upload, upload.size);
   }
@@ -261,7 +276,7 @@ export class Uploads extends Signals {
       await this.#post(upload);
       return true;
     } catch (fault) {
-      if (fault instanceof Unreached) throw fault;
+      if (fault instanceof Unreached || upload.canceled) throw fault;
       return false;
     }
   }
@@ -274,14 +289,7 @@ export class Uploads extends Signals {
       other.wanted &&
       other.complete &&
       ["queued", "uploading", "ready", "posting"].includes(other.state);
-    while (this.of(upload.chatId).some(isEarlier)) {
-      await new Promise((resolve) => {
-        const stop = this.on("changed", () => {
-          stop();
-          resolve();
-        });
-      });
-    }
+    await this.until("changed", () => !this.of(upload.chatId).some(isEarlier));
   }
 
   async #post(upload) {
@@ -296,7 +304,7 @@ export class Uploads extends Signals {
       json: { fileName: upload.name },
       signal: upload.abort.signal,
     });
-    this.#forget(upload);
+    if (!upload.canceled) this.#forget(upload);
     this.emit("posted", upload.chatId, receipt, upload);
   }
 }
