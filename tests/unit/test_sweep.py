@@ -237,6 +237,18 @@ def test_a_day_that_cannot_be_put_in_order_is_told_and_does_not_hinder_the_other
     assert folder.aside() == {stuck, orphan}
 
 
+def test_a_day_whose_disk_does_not_answer_is_told_and_does_not_hinder_the_start(folder: Folder) -> None:
+    (name,) = folder.post(DAY)
+    folder.sweep()
+    folder.put(day=DAY)
+    (folder.files / OTHER_DAY).symlink_to(OTHER_DAY)  # nothing can be asked of it, as of a dead mount
+    report = folder.sweep()
+    assert (report.days_in_trouble, report.missing_files, report.looked_at) == ((OTHER_DAY,), (), 2)
+    assert folder.path(name).exists()
+    (folder.files / OTHER_DAY).unlink()
+    assert folder.sweep().days_in_trouble == ()
+
+
 def test_a_sweep_costs_what_has_changed_and_not_what_there_is(tmp_path: Path) -> None:
     fill(tmp_path / "full", Full(messages=4000, files=2000, chats=100, days=500))
     full = Folder(tmp_path / "full")

@@ -149,10 +149,15 @@ class LocalFileStore:
         stamps: dict[str, str | None] = {}
         settled_ns = self._now_ns() - _UNSETTLED_NANOSECONDS
         for day in _days(self._folder):
-            with _translated(), suppress(FileNotFoundError):
+            try:
                 found = day.stat()
-                is_settled = found.st_ctime_ns < settled_ns
-                stamps[day.name] = f"{found.st_ino}-{found.st_ctime_ns}" if is_settled else None
+            except FileNotFoundError:
+                continue
+            except OSError:  # a link to a disk that does not answer, say: `sweep_day` tells, of this day alone
+                stamps[day.name] = None
+                continue
+            is_settled = found.st_ctime_ns < settled_ns
+            stamps[day.name] = f"{found.st_ino}-{found.st_ctime_ns}" if is_settled else None
         return stamps
 
     def sweep_day(self, day: str) -> FilesOfDay:
@@ -291,9 +296,16 @@ def _days(folder: Path) -> list[Path]:
             Path(entry.path)
             for entry in entries
             # A link to a folder too: an operator may move old days to another disk, and `open` reads them there.
-            if _DAY.fullmatch(entry.name) and entry.is_dir()
+            if _DAY.fullmatch(entry.name) and _is_folder(entry)
         ]
     return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # whoever opens it is told why
+        return True
 
 
 def _is_stored_file(entry: os.DirEntry[str], day: str) -> bool:
