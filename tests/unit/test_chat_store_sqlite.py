@@ -40,7 +40,7 @@ from webchat_soap.domain.errors import Busy, Internal, WebchatError
 from webchat_soap.domain.outages import Outage
 from webchat_soap.domain.outcome import Outcome
 from webchat_soap.domain.ports import ChatStore
-from webchat_soap.stores import UnusableDatabaseError, console, open_chat_store, sqlite_url
+from webchat_soap.stores import UnusableDatabaseError, console, open_chat_store, open_inspection, sqlite_url
 from webchat_soap.stores.claims import claims_in
 from webchat_soap.stores.schema import METADATA, NEWEST_VERSION, SQLITE_STEPS
 from webchat_soap.stores.sqlite import SqliteChatStore
@@ -750,6 +750,33 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(
 def test_other_databases_are_refused_by_name(tmp_path: Path, url: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         open_chat_store(url, lock_folder=tmp_path)
+
+
+def test_a_database_on_another_disk_may_be_reached_by_a_link(opener: Opener, child: Child, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "chats.db").symlink_to(disk / "data.db")  # nothing there yet: made where the link leads
+    process = child("""
+send(); send()
+say("sent")
+signal.pause()
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sent\n"
+    process.kill()
+    process.wait()
+    log = (disk / "data.db-wal").read_bytes()
+    assert log
+    inspection = open_inspection(f"sqlite:///{tmp_path}/chats.db", lock_folder=tmp_path / "locks")
+    inspection.check_nothing_lost()
+    inspection.close()
+    assert (disk / "data.db-wal").read_bytes() == log, "a look has moved the log"
+    store = opener()
+    assert [send(store).sequence, send(store).sequence] == [3, 4]
+    (disk / "data.db-wal").unlink()
+    with pytest.raises(Busy) as caught:
+        send(store)
+    assert "data.db-wal was removed" in str(caught.value.__cause__)
 
 
 def test_a_path_with_odd_letters_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -68,8 +68,7 @@ class Database:
 
     def __init__(self, path: Path, *, turn_path: Path, patience_seconds: float, acknowledged: Acknowledged) -> None:
         self.path = path
-        self.log_path = path.with_name(path.name + "-wal")
-        self._log_names = (str(self.log_path), f"{path}-shm")
+        self._log_names = ("", "")
         self._log: list[_Identity] | None = None
         self._acknowledged = acknowledged
         self._name = str(path)  # os.stat takes it in two thirds of the time
@@ -78,6 +77,11 @@ class Database:
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._prepared = False
+
+    @property
+    def log_path(self) -> Path:
+        """Of the log of what is not in the database itself yet."""
+        return log_of(self.path)
 
     def is_unmade(self) -> bool:
         """Whether there is no database yet, so that the first `connect` would make it. OSError."""
@@ -99,6 +103,8 @@ class Database:
                 self._lock.release()
         self._check_file()
         if not read_only:
+            log_name = str(self.log_path)
+            self._log_names = (log_name, f"{log_name.removesuffix('-wal')}-shm")
             self._log = None
         return self._open(read_only=read_only)
 
@@ -123,7 +129,7 @@ class Database:
             self._log = identities
         if not identities or identities != self._log:
             self._gone = True
-            raise DatabaseGoneError(self.log_path)
+            raise DatabaseGoneError(Path(self._log_names[0]))
 
     def _check_file(self) -> None:
         if not self._gone:
@@ -168,12 +174,13 @@ class Database:
                 connection.close()
 
     def _create(self) -> None:
+        path = _behind_links(self.path)
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             return  # opening and closing it here would drop the locks of SQLite connections of this process
         os.close(fd)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
@@ -186,7 +193,7 @@ class Database:
         first after it takes it for committed. Its caller comes again with the same token and is told that it is stored.
         """
         try:
-            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.log_path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         try:
@@ -238,6 +245,16 @@ class Database:
                 raise
         finally:
             turn.close()
+
+
+def log_of(path: Path) -> Path:
+    """The log of the database at `path`, which SQLite keeps beside the file itself where `path` is a link to it."""
+    behind = _behind_links(path)
+    return behind.with_name(f"{behind.name}-wal")
+
+
+def _behind_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises for links in a circle, differently in each Python
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from webchat_soap.domain.audit import Finding, KeptFile
 from webchat_soap.stores import refusals
 from webchat_soap.stores.acknowledged import Acknowledged
-from webchat_soap.stores.database import LostMessagesError, UnusableDatabaseError, version_of
+from webchat_soap.stores.database import LostMessagesError, UnusableDatabaseError, log_of, version_of
 from webchat_soap.stores.reasons import outage_behind
 from webchat_soap.stores.schema import NEWEST_VERSION
 
@@ -203,7 +203,7 @@ class SqliteInspection:
         # Closing the last writable connection moves the log into the database and removes it. So where there is a log
         # (of a service that runs or was killed) it is opened for reading; and where there is none for writing, since
         # a reader leaves behind the empty log and its shared memory, which it needs, and a writer takes them away.
-        log = self.path.with_name(self.path.name + "-wal")
+        log = log_of(self.path)
         has_log = log.exists() and log.stat().st_size > 0
         mode = "ro" if has_log and not self._for_writing else "rw"
         connection = sqlite3.connect(

@@ -89,6 +89,7 @@ def _kind(error: sqlite3.Error) -> str:
 
 def _seen_at(path: Path) -> Outage | None:
     """What a look finds wrong. The database itself is not opened: closing it would drop the locks of SQLite on it."""
+    path = Path(os.path.realpath(path))  # SQLite writes beside the file itself where this is a link to it
     try:
         os.close(os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC))
         disk = os.statvfs(path.parent)
