@@ -99,21 +99,23 @@ def test_bytes_that_changed_are_found(kept: Kept, content: bytes, told: str) -> 
 
 
 def test_missing_bytes_and_what_lies_in_their_place_are_found(kept: Kept, tmp_path: Path) -> None:
-    gone, linked, directory, wandered, aside = kept.names[:5]
+    gone, linked, directory, wandered, aside, pipe = kept.names[:6]
     (tmp_path / "same").write_bytes(b"bytes 0")
-    for name in (gone, linked, directory, wandered, aside):
+    for name in (gone, linked, directory, wandered, aside, pipe):
         kept.path(name).unlink()
     kept.path(linked).symlink_to(tmp_path / "same")
     kept.path(directory).mkdir()
+    os.mkfifo(kept.path(pipe))
     (kept.data / "files" / wandered).write_bytes(b"bytes 0")
     (kept.data / "orphans" / aside[:8]).mkdir(parents=True)
     (kept.data / "orphans" / aside[:8] / aside).write_bytes(b"bytes 0")
     found = dict(line.split(": ", 1) for line in kept.findings())
-    assert set(found) == {gone, linked, directory, wandered, aside}
+    assert set(found) == {gone, linked, directory, wandered, aside, pipe}
     assert "its bytes are missing; bring the file back" in found[gone]
     assert "its bytes are missing; bring the file back" in found[wandered]
     assert "cannot be read" in found[linked]
     assert "cannot be read" in found[directory]
+    assert "cannot be read" in found[pipe]
     assert "among the orphans; the next start brings them back" in found[aside]
 
 

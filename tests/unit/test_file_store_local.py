@@ -270,3 +270,17 @@ def test_a_full_disk_aside_takes_nothing_away(small_disk: Path, tmp_path: Path, 
     with pytest.raises(Busy):
         store.set_aside(names)
     assert sorted(store.names()) == sorted(names)
+
+
+def test_what_lies_in_the_place_of_a_file_neither_holds_who_opens_it_nor_takes_a_descriptor(tmp_path: Path) -> None:
+    store = open_file_store(None, folder=tmp_path / "files")
+    directory, pipe = new_name(), new_name()
+    for name in (directory, pipe):
+        (tmp_path / "files" / name[:8]).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "files" / directory[:8] / directory).mkdir()
+    os.mkfifo(tmp_path / "files" / pipe[:8] / pipe)
+    opened = len([*Path("/proc/self/fd").iterdir()])
+    for name in (directory, pipe):
+        with pytest.raises(Busy):
+            store.open(name)
+    assert len([*Path("/proc/self/fd").iterdir()]) == opened

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 import uuid
@@ -85,8 +86,13 @@ class LocalFileStore:
         """FileStore.open. The caller closes it."""
         path = self._path(name)
         with _translated():
-            # No link is ever made here, so one that is found was not made by us.
-            return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
+            # No link is ever made here, so one that is found was not made by us; and whoever opens a pipe waits for its
+            # writer, for ever.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise OSError(errno.EINVAL, "what lies in its place is no file")
+            return os.fdopen(descriptor, "rb")
 
     def remove(self, name: str) -> None:
         """FileStore.remove. Not made durable: a name that comes back after a power cut has no row and is swept."""
