@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import random
 import signal
@@ -523,6 +524,62 @@ def test_no_receipt_is_given_once_the_database_file_is_gone_or_another_one(
     with pytest.raises(Busy):
         again.find_chat("c1")
     assert (tmp_path / "chats.db").exists() == before
+
+
+def test_a_look_at_the_files_that_fails_in_a_commit_leaves_no_lock_and_no_descriptor_behind(tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    store = open_chat_store(f"sqlite:///{link}/chats.db", lock_folder=tmp_path / "locks", patience_seconds=0.5)
+
+    gc.disable()  # a service has it look for cycles seldom, and until then they hold what they hold
+    try:
+        send(store, new_message(token=new_token("first"), files=(new_file(),)))
+        before = descriptors()
+        for number in range(3):
+            link.unlink()
+            link.symlink_to(link)  # what the system says of this path now is an error
+            with pytest.raises(Busy):
+                send(store, new_message(token=new_token(f"lost {number}"), files=(new_file(),)))
+            with pytest.raises(Busy):
+                store.find_receipt(new_token("first"))
+            link.unlink()
+            link.symlink_to(folder)
+            assert send(store, new_message(token=new_token(f"later {number}"))).sequence == 2 + number
+        assert descriptors() == before
+    finally:
+        gc.enable()
+        store.close()
+
+
+def test_calls_that_find_the_database_locked_leave_no_descriptor_behind(opener: Opener, tmp_path: Path) -> None:
+    store = opener(patience_seconds=0.2)
+    send(store, new_message(token=new_token()))
+    before = descriptors()
+    other = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    gc.disable()
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(4):
+            with pytest.raises(Busy):
+                send(store, new_message(token=new_token(f"lost {number}")))
+        other.close()
+
+        def is_served() -> bool:
+            try:
+                return send(store).sequence == 2
+            except Busy:  # one that waits for the lock from before
+                return False
+
+        eventually(is_served)
+        assert descriptors() == before
+    finally:
+        gc.enable()
+
+
+def descriptors() -> int:
+    """Those of this process that are open on the database."""
+    return sum("chats.db" in str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
 
 
 def test_a_database_that_was_away_is_used_again_after_a_restart_with_all_that_was_acknowledged(

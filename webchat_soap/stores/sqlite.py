@@ -321,10 +321,11 @@ class SqliteChatStore:
             connection = self._readers.connect()
         except (sqlite3.Error, OSError, MemoryError, PoolTimeoutError, UnusableDatabaseError) as error:
             raise self._busy(error) from error
+        cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol
         try:
-            cursor: sqlite3.Cursor = connection.cursor()  # type: ignore[assignment]  # the driver's own, not the protocol
             return work(cursor)
         except (sqlite3.Error, MemoryError) as error:
+            cursor.close()  # else the connection stays open behind the scenes as long as the error is held
             connection.invalidate(error)
             raise self._busy(error) from error
         finally:

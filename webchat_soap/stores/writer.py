@@ -17,6 +17,7 @@ import queue
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
@@ -153,6 +154,8 @@ class GroupWriter:
                 # Nobody else would answer the callers, and the thread must live on for the next.
                 self._let_go()
                 self._refuse(first, batch, error)
+                # They hold the writes, and these the error that holds them: a circle that is looked for seldom.
+                traceback.clear_frames(error.__traceback__)
             last = len(batch)
             for request in batch:
                 try:
@@ -171,10 +174,10 @@ class GroupWriter:
     def _commit(self, first: Write[Any], batch: list[Write[Any]]) -> Transaction:
         if self._connection is None:
             self._connection = self._database.connect()  # before the turn: making the schema takes it too
+        cursor = self._connection.cursor()
         self._waits_for_lock = True
         self._turn.take()
         try:
-            cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             self._waits_for_lock = False
             self._gather(first, batch, MAX_BATCH)
@@ -193,6 +196,9 @@ class GroupWriter:
                 _LOG.exception("what was acknowledged could not be noted")
             return done
         finally:
+            # A connection that is closed while a cursor holds a statement stays open behind the scenes, with its
+            # transaction and the lock, until the last who holds on to the cursor has gone: an error's traceback does.
+            cursor.close()
             self._waits_for_lock = False
             self._turn.give_back()
 
