@@ -129,7 +129,8 @@ def chart(figures: Figures) -> Chart:
     return Chart(
         title="Start and idle memory",
         description=(
-            f"The first answer comes {number(start)} s after the command; an idle worker holds "
+            f"The first answer comes {number(start)} s after the command on a new data folder and {number(again)} s "
+            "after it on a used one; an idle worker holds "
             f"{number(figures['idle']['1']['rss_mib'])} MiB, and a waiting client "
             f"{number(figures['waiting']['kib_each'])} KiB."
         ),
