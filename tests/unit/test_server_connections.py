@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -64,6 +67,27 @@ def test_connections_are_seen_and_cut_by_their_peers_and_no_descriptor_is_left(
     assert connections.cut({pairs[0].peer, pairs[1].peer, ("127.0.0.1", 1)}) == 2
     assert [pair.is_cut() for pair in pairs] == [True, True] + [False] * 6
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+    connections.close()
+
+
+def test_a_look_at_the_connections_leaves_the_process_its_record_locks(
+    listener: socket.socket, pairs: list[Pair], tmp_path: Path
+) -> None:
+    """As SQLite holds them on the database and its shared memory, and the store for each clientToken."""
+    path = tmp_path / "locked"
+    try_it = (
+        "import fcntl, sys\n"
+        "with open(sys.argv[1], 'r+b') as file:\n"
+        "    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    except BlockingIOError: print('held')\n"
+    )
+    connections = Connections(listener)
+    with path.open("wb") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert len(connections.all()) == len(pairs)
+        assert connections.cut({pairs[0].peer}) == 1
+        other = subprocess.run([sys.executable, "-c", try_it, path], capture_output=True, text=True, check=True)
+        assert other.stdout == "held\n"
     connections.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -96,12 +97,21 @@ class Connections:
 
 
 def _duplicate(descriptor: int) -> socket.socket | None:
-    """A socket of our own for it: the number may be another's in the next moment. None where it is none, or gone."""
-    own = -1
+    """A socket of our own for it: the number may be another's in the next moment. None where it is none, or gone.
+
+    Of anything but a socket no copy may be closed: with any descriptor of a file the process loses all its record locks
+    on it, and with them SQLite's, which keep other processes from taking the log away under this one.
+    """
     try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
         own = os.dup(descriptor)
+        if not stat.S_ISSOCK(os.fstat(own).st_mode):  # another's by now: the copy stays open
+            return None
+    except OSError:
+        return None
+    try:
         return socket.socket(fileno=own)
     except OSError:
-        if own >= 0:
-            os.close(own)
+        os.close(own)
         return None
