@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -62,10 +63,13 @@ class Sleepers:
         self.threads = [threading.Thread(target=self.ends.wait, args=(30,), daemon=True) for _ in range(2)]
         for thread in self.threads:
             thread.start()
-        self.uses: list[Use] = []
+        self.uses: list[Use | None] = []
 
     def use(self) -> Use:
-        return self.uses.pop(0)
+        use = self.uses.pop(0)
+        if use is None:
+            raise OSError(errno.ENFILE, "no descriptor is free")
+        return use
 
     def ids(self) -> list[int]:
         return [thread.native_id for thread in self.threads if thread.native_id is not None]
@@ -119,6 +123,17 @@ def test_a_thread_that_ended_in_this_moment_keeps_none_from_waiting(sleepers: Sl
     sleepers.uses = [NOTHING, BUSY]
     looked = Wakeups(lambda: [number, *sleepers.ids()], workers=1, use=sleepers.use)
     looked.look()
+    looked.look()
+    assert sleepers.policies() == {os.SCHED_BATCH}
+
+
+@linux
+def test_a_look_at_the_cores_that_fails_once_is_no_reason_to_give_up(sleepers: Sleepers) -> None:
+    sleepers.uses = [NOTHING, None, BUSY, Use(clock=2.0, own=1.8, idle=0.0)]
+    looked = Wakeups(sleepers.ids, workers=1, use=sleepers.use)
+    for _ in range(3):  # the third has nothing to compare with
+        looked.look()
+    assert sleepers.policies() == {os.SCHED_OTHER}
     looked.look()
     assert sleepers.policies() == {os.SCHED_BATCH}
 

@@ -69,13 +69,18 @@ class Wakeups:
         if self._gave_up:
             return
         try:
-            self._look()
+            now = self._use()
+        except (OSError, KeyError):  # no descriptor is free, say
+            self._before = None
+            return
+        try:
+            self._decide(now)
         except Exception:  # refused, say by a container's filter of system calls: it goes on as it is
             log.info("The engine's threads stay under the scheduling they have", exc_info=True)
             self._gave_up = True
 
-    def _look(self) -> None:
-        before, now = self._before, self._use()
+    def _decide(self, now: Use) -> None:
+        before = self._before
         self._before = now
         if before is None:
             return
