@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from webchat_soap.server.cores import Cores, Times, better_core, threads_named
+from webchat_soap.server.cores import Cores, Times, Turn, better_core, read_turns, starve, threads_named
 from webchat_soap.server.threads import Threads
 
 TWO = (0, 1)
@@ -62,6 +62,14 @@ NOTHING_OF_THREE = Times(idle=dict.fromkeys(range(3), 0.0), busy=dict.fromkeys(r
 
 def test_two_looks_in_the_same_moment_tell_nothing() -> None:
     assert better_core(NOTHING, NOTHING, core=0, among=TWO) is None
+
+
+def test_a_thread_starves_that_hardly_gets_a_turn() -> None:
+    before = {1: Turn(ran=5.0, waited=9.0), 2: Turn(ran=1.0, waited=0.0)}
+    assert starve(before, {**before, 1: Turn(ran=5.01, waited=9.4)})
+    assert not starve(before, {**before, 1: Turn(ran=5.1, waited=9.4)})  # five others, with the same right to the core
+    assert not starve(before, {**before, 1: Turn(ran=5.001, waited=9.02)})  # one small call
+    assert not starve(before, {**before, 3: Turn(ran=0.0, waited=0.4)})  # new
 
 
 class Sleeper(threading.Thread):
@@ -301,6 +309,40 @@ def test_threads_move_to_a_core_that_is_free_when_others_take_theirs(sleeper) ->
     assert apart.cores == CORES - {free}
     cores.look()  # nothing has happened since
     assert first.cores == second.cores == {free}
+
+
+@with_a_choice
+@pytest.mark.parametrize("starving", ["kept", "apart"])
+def test_threads_that_starve_are_left_to_the_kernel_for_a_while(starving: str) -> None:
+    sleepers = {"kept": Sleeper(), "other": Sleeper(), "apart": Sleeper()}
+    kept = [sleepers["kept"].native_id, sleepers["other"].native_id]
+    waited = 0.0
+
+    def turns(threads) -> dict[int, Turn]:
+        return {thread: Turn(ran=0.0, waited=waited * (thread == sleepers[starving].native_id)) for thread in threads}
+
+    cores = Cores(kept=lambda: kept, apart=lambda: [sleepers["apart"].native_id], turns=turns)
+    cores.look()
+    cores.look()
+    assert all(sleeper.cores < CORES for sleeper in sleepers.values())
+    waited = 0.45
+    cores.look()
+    for _ in range(60):
+        assert all(sleeper.cores == CORES for sleeper in sleepers.values())
+        cores.look()
+    cores.look()
+    assert all(sleeper.cores < CORES for sleeper in sleepers.values())
+    for sleeper in sleepers.values():
+        sleeper.ends.set()
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux tells")
+def test_the_system_tells_what_turns_threads_get() -> None:
+    own = threading.get_native_id()
+    before = read_turns([own, 2**22 + 1])
+    assert before.keys() == {own}
+    sum(range(100_000))
+    assert read_turns([own])[own].ran > before[own].ran
 
 
 @with_a_choice

@@ -5,8 +5,10 @@ a time can have the interpreter's lock. On two cores each handing over of it wak
 caches without what the call is made of: kept together, they made 1.2 times the calls (64 connections, two cores; 1.1
 times when the engine's own thread, which does not need the lock, is not kept off that core).
 
-A thread that is kept on a core cannot flee from other programs, so the core is chosen anew while the threads work. Done
-by a lone worker on Linux with two cores or more; several workers share the cores best when the kernel places them.
+A thread that is kept on a core cannot flee from other programs, so the core is chosen anew while the threads work, and
+where they hardly get a turn (the others have more right to the cores: nice, a container's share) all are let go for a
+while: at nice 19 a call took 354 ms beside two busy programs on that core, and 2 ms when the kernel placed it. Done by
+a lone worker on Linux with two cores or more; several workers share the cores best when the kernel places them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,23 @@ _MARGIN = 0.25
 
 _IDLE_SHARE = 0.1
 """Threads that use less of a core than this are well where they are."""
+
+_STARVED_TIMES = 8.0
+_STARVED_SECONDS = 0.1
+"""A thread that waited between two looks so many times as long as it ran, and so long in all, starves. Among equals it
+would wait only as many times as long as there are others."""
+
+_FREE_LOOKS = 60
+"""So long threads that starved are left to the kernel: each new try costs half a second of slow calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a thread has got of the cores since it began, in seconds."""
+
+    ran: float
+    waited: float
+    """Could have run, but others did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +78,17 @@ def better_core(before: Times, now: Times, *, core: int, among: Collection[int])
     return best if share[best] > share[core] + _MARGIN else None
 
 
+def starve(before: Mapping[int, Turn], now: Mapping[int, Turn]) -> bool:
+    """Whether one of these threads hardly got a turn since `before`. By native id; new ones are not judged."""
+    for thread, turn in now.items():
+        was = before.get(thread)
+        if was is not None:
+            waited = turn.waited - was.waited
+            if waited > _STARVED_SECONDS and waited > _STARVED_TIMES * (turn.ran - was.ran):
+                return True
+    return False
+
+
 class Cores:
     """Which core the threads share. One per worker; to be asked to `look` twice a second."""
 
@@ -68,10 +98,12 @@ class Cores:
         kept: Callable[[], Iterable[int]],
         apart: Callable[[], Iterable[int]],
         times: Callable[[Collection[int]], Times] | None = None,
+        turns: Callable[[Collection[int]], dict[int, Turn]] | None = None,
     ) -> None:
-        """`kept` gives the native ids of the threads to keep together, `apart` of those to keep off their core, and
-        `times` what the cores and the kept threads have done so far (None: the system's)."""
+        """`kept` gives the native ids of the threads to keep together, `apart` of those to keep off their core, `times`
+        what the cores and the kept threads have done so far, and `turns` what threads got (None: the system's)."""
         self._times = read_times if times is None else times
+        self._turns = read_turns if turns is None else turns
         self._kept = kept
         self._apart = apart
         self._gave_up = not hasattr(os, "sched_setaffinity") or not _TASKS.is_dir()
@@ -80,10 +112,15 @@ class Cores:
         self._kept_off: set[int] = set()
         self._free: set[int] = set()
         self._before: Times | None = None
+        self._turns_before: dict[int, Turn] = {}
+        self._looks_to_skip = 0
 
     def look(self) -> None:
         """Place threads that are new, and all elsewhere where their core is wanted by others. Raises nothing."""
         if self._gave_up:
+            return
+        if self._looks_to_skip:
+            self._looks_to_skip -= 1
             return
         kept = set(self._kept())
         try:
@@ -101,10 +138,17 @@ class Cores:
         if among != self._among:  # an operator or the container's host gave it others
             if self._core is not None:
                 self._set_free({*kept, *self._kept_off}, among)
-            self._among, self._core, self._before = among, None, None
-            self._free = set()
+            self._among = among
+            self._forget()
         if len(among) < 2 or len(kept) < 2:  # the kernel does well for one
             return
+        turns = self._turns({*kept, *self._kept_off})
+        if self._core is not None and starve(self._turns_before, turns):
+            self._set_free({*kept, *self._kept_off}, among)
+            self._forget()
+            self._looks_to_skip = _FREE_LOOKS
+            return
+        self._turns_before = turns
         now = self._times(kept)
         if self._core is None:
             self._core = max(among, key=lambda core: now.idle[core])
@@ -117,6 +161,11 @@ class Cores:
         if not is_placed:
             self._place(kept, self._core)
         self._let_others_run(kept)
+
+    def _forget(self) -> None:
+        self._core, self._before = None, None
+        self._turns_before = {}
+        self._kept_off, self._free = set(), set()
 
     def _place(self, kept: Collection[int], core: int) -> None:
         for thread in kept:
@@ -177,6 +226,16 @@ def read_times(kept: Collection[int]) -> Times:
                 idle[int(name[3:])] = spent[3] + spent[4]
                 busy[int(name[3:])] = sum(spent) - spent[3] - spent[4]
     return Times(idle=idle, busy=busy, own=sum(_used_seconds(thread) for thread in kept))
+
+
+def read_turns(threads: Collection[int]) -> dict[int, Turn]:
+    """Of those of these threads of this process that are there, by native id; of none where the kernel does not say."""
+    found: dict[int, Turn] = {}
+    for thread in threads:
+        with contextlib.suppress(OSError, ValueError):
+            ran, waited, _ = (_TASKS / str(thread) / "schedstat").read_bytes().split()
+            found[thread] = Turn(ran=int(ran) / 1e9, waited=int(waited) / 1e9)
+    return found
 
 
 def _used_seconds(thread: int) -> float:
