@@ -33,6 +33,7 @@ _LATER = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; argparse itself exits with 2 on wrong use."""
+    _open_missing_streams()
     arguments, unknown = _parser().parse_known_args(argv)
     if unknown:
         # Told by the command's own parser, whose usage names the flags that there are.
@@ -55,6 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _open_missing_streams() -> None:
+    """Give what was closed by whoever started us an end: a daemon has no terminal, and Python has None for it then.
+
+    Else the database or a connection would get the number, and whatever writes to number 1 or 2 would write there.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest that is free
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def ready_message(settings: Settings, *, demo: bool, trial: str | None = None) -> str:

@@ -11,6 +11,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ from tests.file_host import Connection, FileHost, Request, head
 from tests.serving import SAMPLES, Soap
 
 MIB = 1 << 20
+
+_UNREAD = "import os, sys; r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.execv(sys.argv[1], sys.argv[1:])"
+"""Becomes a command whose stdout nobody reads."""
 
 
 def wav(megabytes: int) -> tuple[bytes, int]:
@@ -288,3 +292,25 @@ def test_signals_that_come_while_it_starts_do_what_they_do_later(tmp_path: Path)
         service.process.send_signal(signal.SIGHUP)
         assert service.stop() == 0
     assert service.log.read_text() == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_without_open_streams_it_serves_and_replaces_workers(tmp_path: Path, closed: str) -> None:
+    with running(tmp_path / "data", by=("sh", "-c", f'exec "$0" "$@" {closed}'), WORKERS="2") as service:
+        before = set(service.workers)
+        os.kill(min(before), signal.SIGKILL)
+        until(lambda: len(set(service.workers) - before) == 1, seconds=10, what="the worker is not replaced")
+        assert service.wait().stop() == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("output", ["full", "unread"])
+def test_what_cannot_be_said_on_stdout_does_not_keep_it_from_serving(tmp_path: Path, output: str) -> None:
+    by = ("sh", "-c", 'exec "$0" "$@" >/dev/full') if output == "full" else (sys.executable, "-c", _UNREAD)
+    with running(tmp_path / "data", by=by) as service:
+        (before,) = service.workers
+        until(lambda: "is dropped" in service.log.read_text(), seconds=10, what="it does not notice")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: service.workers not in ([], [before]), seconds=10, what="the worker is not replaced")
+        assert service.wait().stop() == 0
+    assert "Traceback" not in service.log.read_text()

@@ -138,8 +138,7 @@ class _Parent:
                     return
 
     def _spawn(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _say("")
         # Blocked in the worker, which waits for it: the handler it inherits would swallow the parent's SIGTERM.
         place = min((place for place in self._places if place.pid is None), key=lambda place: place.rests)
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -155,10 +154,11 @@ class _Parent:
             except BaseException:
                 log.exception("A worker ended by an error")
             finally:
-                logging.shutdown()
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)  # what the parent registered to be done at its exit is not the worker's to do
+                try:
+                    logging.shutdown()
+                    _say("")
+                finally:  # whatever was raised: what the parent goes on with or does at its exit is not the worker's
+                    os._exit(code)
         place.pid, place.leaves = pid, False
         self._workers[pid] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -212,8 +212,7 @@ class _Parent:
             self._announced = True
             message = self._options.ready_message
             if message := message if isinstance(message, str) else message():
-                sys.stdout.write(message.rstrip("\n") + "\n")
-                sys.stdout.flush()
+                _say(message.rstrip("\n") + "\n")
 
     def _bury(self, pid: int, status: int) -> None:
         lived_seconds = time.monotonic() - self._workers.pop(pid)
@@ -283,6 +282,21 @@ class _Parent:
             # Python takes its handlers away before it exits: one more signal then would end it as if by a crash.
             signal.signal(number, signal.SIG_IGN)
         self._lifeline.close()
+
+
+def _say(text: str) -> None:
+    """Write it to stdout, and what stands in line there. Where nobody reads, or a disk is full, it is dropped: what is
+    said there helps people, and is no reason to serve nobody."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        log.warning("What is said on stdout is dropped (%s)", error.strerror)
+        # Python would keep it, and raise again at each further try and at the exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        sys.stdout.flush()
 
 
 def _raise_open_files() -> None:
