@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sys
 import threading
 import time
@@ -62,7 +63,12 @@ class GatheringHandler(logging.Handler):
 
     GATHER_SECONDS: Final = 0.05
     MOST_GATHERED: Final = 10_000
-    """A stream that takes nothing more must not fill the memory: beyond this, who logs writes, and waits."""
+    """A stream that takes nothing more must neither fill the memory nor hold up a call: further lines of calls are lost
+    then, and are counted."""
+    PATIENCE_SECONDS: Final = 1.0
+    """How long somebody may wait for a stream that takes nothing."""
+    _AT_ONCE_CHARACTERS: Final = 3_000
+    """A pipe that takes something takes 4,096 bytes."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -73,6 +79,8 @@ class GatheringHandler(logging.Handler):
     def _forget(self) -> None:
         """A new process has neither the other's thread nor its lines."""
         self._lines: deque[str] = deque()
+        self._lost = 0
+        self._is_stuck = False
         self._needed = threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -85,15 +93,18 @@ class GatheringHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
+        # Also what is no line of a call: the parent logs nothing else, and a fork beside a thread is not safe.
+        is_urgent = record.levelno >= logging.WARNING or not hasattr(record, "fields")
+        if len(self._lines) >= self.MOST_GATHERED * (2 if is_urgent else 1):
+            self._lost += 1
+            return
         # Here and not later, all at once: kept records would be so much memory that no cache holds the next calls'.
         try:
             self._lines.append(self.format(record))
         except Exception:
             self.handleError(record)
             return
-        # Also what is no line of a call: the parent logs nothing else, and a fork beside a thread is not safe.
-        is_urgent = record.levelno >= logging.WARNING or not hasattr(record, "fields")
-        if is_urgent or len(self._lines) > self.MOST_GATHERED:
+        if is_urgent:
             self.flush()
         elif not self._needed.is_set():
             self._needed.set()
@@ -106,18 +117,48 @@ class GatheringHandler(logging.Handler):
                     self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered."""
-        with self._writing:
-            text: list[str] = []
+        """Write what was gathered; what a stream does not take within a second or two stays for the next time."""
+        # Once only: of many who log, each would wait anew.
+        patience_seconds = 0.0 if self._is_stuck else self.PATIENCE_SECONDS
+        if not self._writing.acquire(timeout=patience_seconds):
+            self._is_stuck = True
+            self._needed.set()
+            return
+        try:
             while self._lines:
-                text.append(self._lines.popleft())
-            if not text:
-                return
-            try:
-                self._stream.write("\n".join(text) + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody reads it any more; a call must not fail for that
-                pass
+                self._is_stuck = not self._is_taken(patience_seconds)
+                if self._is_stuck:
+                    return
+                self._write_some()
+        finally:
+            self._writing.release()
+
+    def _write_some(self) -> None:
+        text: list[str] = []
+        size = 0
+        while self._lines and size < self._AT_ONCE_CHARACTERS:
+            line = self._lines.popleft()
+            size += len(line) + 1
+            text.append(line)
+        lost, self._lost = self._lost, 0
+        if lost:
+            sentence = f"{lost} lines of the log are lost: whoever takes them was too slow"
+            told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, sentence, None, None)
+            text.append(self.format(told))
+        try:
+            self._stream.write("\n".join(text) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more; a call must not fail for that
+            pass
+
+    def _is_taken(self, patience_seconds: float) -> bool:
+        """Whether writing goes on now: who reads a pipe or a terminal may have stopped."""
+        try:
+            poll = select.poll()
+            poll.register(self._stream.fileno(), select.POLLOUT)
+            return bool(poll.poll(patience_seconds * 1000))
+        except (AttributeError, OSError, ValueError):  # no file, or closed
+            return True
 
     def _gather(self) -> None:
         while True:
@@ -125,6 +166,8 @@ class GatheringHandler(logging.Handler):
             time.sleep(self.GATHER_SECONDS)
             self._needed.clear()
             self.flush()
+            if self._lines:
+                self._needed.set()
 
 
 def set_up_logging(form: str) -> None:

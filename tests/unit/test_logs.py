@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -72,6 +73,24 @@ def test_a_stream_that_nobody_reads_harms_nobody() -> None:
     stream.broken = False
     logger.warning("seen")
     assert stream.writes == ["seen\n"]
+
+
+def test_who_does_not_read_holds_nobody_up_and_learns_what_was_lost() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading) as reader:
+        handler = GatheringHandler(stream)
+        logger = logging.getLogger("test-unread")
+        logger.propagate = False
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        began = time.monotonic()
+        for number in range(30_000):
+            logger.info("%s", "x" * 100, extra=CALL)
+            if number % 3_000 == 0:
+                logger.warning("urgent")
+        assert time.monotonic() - began < 10
+        logger.removeHandler(handler)
+        assert any("lines of the log are lost" in line for line in reader)
 
 
 def test_what_was_gathered_is_written_when_the_process_ends_and_once_after_a_fork() -> None:

@@ -273,8 +273,8 @@ class _Parent:
             left = give_up - time.monotonic()
             if left <= 0:
                 for pid in self._workers:
-                    log.error("Worker %d did not stop and is killed", pid)
                     os.kill(pid, signal.SIGKILL)
+                    log.error("Worker %d did not stop and is killed", pid)
                 give_up = float("inf")
                 continue
             self._wait(min(left, 1.0))
