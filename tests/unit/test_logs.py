@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -77,20 +78,27 @@ def test_a_stream_that_nobody_reads_harms_nobody() -> None:
 
 def test_who_does_not_read_holds_nobody_up_and_learns_what_was_lost() -> None:
     reading, writing = os.pipe()
-    with os.fdopen(writing, "w") as stream, os.fdopen(reading) as reader:
-        handler = GatheringHandler(stream)
-        logger = logging.getLogger("test-unread")
-        logger.propagate = False
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        began = time.monotonic()
-        for number in range(30_000):
-            logger.info("%s", "x" * 100, extra=CALL)
-            if number % 3_000 == 0:
-                logger.warning("urgent")
-        assert time.monotonic() - began < 10
-        logger.removeHandler(handler)
-        assert any("lines of the log are lost" in line for line in reader)
+    lines: list[str] = []
+    with os.fdopen(reading) as reader:
+        with os.fdopen(writing, "w") as stream:
+            handler = GatheringHandler(stream)
+            logger = logging.getLogger("test-unread")
+            logger.propagate = False
+            logger.setLevel(logging.INFO)
+            logger.addHandler(handler)
+            began = time.monotonic()
+            for number in range(30_000):
+                logger.info("%s", "x" * 100, extra=CALL)
+                if number % 3_000 == 0:
+                    logger.warning("urgent")
+            assert time.monotonic() - began < 10
+            logger.removeHandler(handler)
+            thread = threading.Thread(target=lambda: lines.extend(reader))
+            thread.start()
+            wait_until(lambda: any("lines of the log are lost" in line for line in lines) and not handler._lines)
+            handler.flush()
+        thread.join()
+    assert sum("urgent" in line for line in lines) == 10
 
 
 def test_what_was_gathered_is_written_when_the_process_ends_and_once_after_a_fork() -> None:
