@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import select
+import stat
 import sys
 import threading
 import time
@@ -69,6 +70,8 @@ class GatheringHandler(logging.Handler):
     """How long somebody may wait for a stream that takes nothing."""
     _AT_ONCE_CHARACTERS: Final = 3_000
     """A pipe that takes something takes 4,096 bytes."""
+    _FILE_AT_ONCE_CHARACTERS: Final = 300_000
+    """Of a file none waits for a reader, and each write more is a fight for the interpreter's lock."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -126,17 +129,18 @@ class GatheringHandler(logging.Handler):
             return
         try:
             while self._lines:
-                self._is_stuck = not self._is_taken(patience_seconds)
+                most = self._taken(patience_seconds)
+                self._is_stuck = most == 0
                 if self._is_stuck:
                     return
-                self._write_some()
+                self._write_some(most)
         finally:
             self._writing.release()
 
-    def _write_some(self) -> None:
+    def _write_some(self, most: int) -> None:
         text: list[str] = []
         size = 0
-        while self._lines and size < self._AT_ONCE_CHARACTERS:
+        while self._lines and size < most:
             line = self._lines.popleft()
             size += len(line) + 1
             text.append(line)
@@ -151,14 +155,17 @@ class GatheringHandler(logging.Handler):
         except (OSError, ValueError):  # nobody reads it any more; a call must not fail for that
             pass
 
-    def _is_taken(self, patience_seconds: float) -> bool:
-        """Whether writing goes on now: who reads a pipe or a terminal may have stopped."""
+    def _taken(self, patience_seconds: float) -> int:
+        """How many characters are taken now, about; 0: who reads a pipe or a terminal may have stopped."""
         try:
+            descriptor = self._stream.fileno()
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return self._FILE_AT_ONCE_CHARACTERS
             poll = select.poll()
-            poll.register(self._stream.fileno(), select.POLLOUT)
-            return bool(poll.poll(patience_seconds * 1000))
+            poll.register(descriptor, select.POLLOUT)
+            return self._AT_ONCE_CHARACTERS if poll.poll(patience_seconds * 1000) else 0
         except (AttributeError, OSError, ValueError):  # no file, or closed
-            return True
+            return self._FILE_AT_ONCE_CHARACTERS
 
     def _gather(self) -> None:
         while True:
