@@ -11,67 +11,50 @@ from collections.abc import Iterator
 import pytest
 
 from webchat_soap.server import wakeups
-from webchat_soap.server.wakeups import Use, Wakeups, may_wait
-
-NOTHING = Use(clock=0.0, own=0.0, idle=0.0)
+from webchat_soap.server.wakeups import Wakeups, may_wait
 
 
-def after_a_second(*, own: float, idle: float) -> Use:
-    return Use(clock=1.0, own=own, idle=idle)
+def test_a_worker_that_keeps_a_core_busy_lets_them_wait() -> None:
+    assert may_wait(own=0.45, seconds=0.5, cores=2, workers=1)
+    assert may_wait(own=0.45, seconds=0.5, cores=2, workers=2)
 
 
-def of_two(now: Use, *, waits: bool, workers: int = 1) -> bool:
-    return may_wait(NOTHING, now, cores=2, workers=workers, waits=waits)
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_worker_that_has_a_core_for_itself_lets_them_wait(waits: bool) -> None:
-    assert of_two(after_a_second(own=0.9, idle=0.0), waits=waits)
-    assert of_two(after_a_second(own=0.9, idle=0.0), waits=waits, workers=2)
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_beside_other_programs_nobody_waits(waits: bool) -> None:
-    assert not of_two(after_a_second(own=0.4, idle=0.0), waits=waits)
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_where_cores_are_idle_they_stay_as_they_are(waits: bool) -> None:
-    assert of_two(after_a_second(own=0.1, idle=1.2), waits=waits) is waits
+def test_beside_other_programs_or_with_little_to_do_nobody_waits() -> None:
+    assert not may_wait(own=0.2, seconds=0.5, cores=2, workers=1)
+    assert not may_wait(own=0.0, seconds=0.5, cores=2, workers=2)
 
 
 def test_four_workers_on_two_cores_have_half_a_core_each() -> None:
-    assert of_two(after_a_second(own=0.45, idle=0.0), waits=False, workers=4)
-    assert not of_two(after_a_second(own=0.2, idle=0.0), waits=True, workers=4)
-
-
-def test_only_what_was_used_since_the_last_look_counts() -> None:
-    before = Use(clock=100.0, own=70.0, idle=50.0)
-    busy, pressed = Use(clock=100.5, own=70.45, idle=50.0), Use(clock=100.5, own=70.1, idle=50.0)
-    assert may_wait(before, busy, cores=2, workers=2, waits=False)
-    assert not may_wait(before, pressed, cores=2, workers=2, waits=True)
+    assert may_wait(own=0.45, seconds=1.0, cores=2, workers=4)
+    assert not may_wait(own=0.2, seconds=1.0, cores=2, workers=4)
 
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the policy is Linux's")
 
 
 class Sleepers:
-    """Threads of this process, and what is told of the cores."""
+    """Threads of this process, a second between two looks, and what the process used of the cores in it."""
 
     def __init__(self) -> None:
         self.ends = threading.Event()
         self.threads = [threading.Thread(target=self.ends.wait, args=(30,), daemon=True) for _ in range(2)]
         for thread in self.threads:
             thread.start()
-        self.uses: list[Use | None] = []
+        self.seconds = 0.0
+        self.used = 0.0
+        self.fails = False
 
-    def use(self) -> Use:
-        use = self.uses.pop(0)
-        if use is None:
-            raise OSError(errno.ENFILE, "no descriptor is free")
-        return use
+    def look(self, looked: Wakeups, *, used: float) -> None:
+        self.seconds += 1.0
+        self.used += used
+        looked.look()
+
+    def wakeups(self) -> Wakeups:
+        return Wakeups(self.ids, workers=1, own=lambda: self.used, clock=lambda: self.seconds)
 
     def ids(self) -> list[int]:
+        if self.fails:
+            raise OSError(errno.ENFILE, "no descriptor is free")
         return [thread.native_id for thread in self.threads if thread.native_id is not None]
 
     def policies(self) -> set[int]:
@@ -85,19 +68,17 @@ def sleepers() -> Iterator[Sleepers]:
     all_of_them.ends.set()
 
 
-BUSY, PRESSED = Use(clock=1.0, own=0.9, idle=0.0), Use(clock=2.0, own=1.2, idle=0.0)
-
-
 @linux
-def test_threads_wait_while_the_worker_is_busy_and_no_more_when_others_come(sleepers: Sleepers) -> None:
-    sleepers.uses = [NOTHING, BUSY, PRESSED]
-    looked = Wakeups(sleepers.ids, workers=1, use=sleepers.use)
-    looked.look()
+def test_threads_wait_while_the_worker_is_busy_and_no_longer(sleepers: Sleepers) -> None:
+    looked = sleepers.wakeups()
+    sleepers.look(looked, used=0.1)
     assert sleepers.policies() == {os.SCHED_OTHER}
-    looked.look()
+    sleepers.look(looked, used=0.9)
     assert sleepers.policies() == {os.SCHED_BATCH}
     assert os.sched_getscheduler(0) == os.SCHED_OTHER  # only those that were named
-    looked.look()
+    sleepers.look(looked, used=0.9)
+    assert sleepers.policies() == {os.SCHED_BATCH}
+    sleepers.look(looked, used=0.1)
     assert sleepers.policies() == {os.SCHED_OTHER}
 
 
@@ -105,10 +86,9 @@ def test_threads_wait_while_the_worker_is_busy_and_no_more_when_others_come(slee
 def test_a_policy_that_the_operator_chose_stays(sleepers: Sleepers) -> None:
     first, second = sleepers.ids()
     os.sched_setscheduler(first, os.SCHED_IDLE, os.sched_param(0))
-    sleepers.uses = [NOTHING, BUSY, PRESSED]
-    looked = Wakeups(sleepers.ids, workers=1, use=sleepers.use)
-    for _ in range(3):
-        looked.look()
+    looked = sleepers.wakeups()
+    for used in (0.9, 0.1):
+        sleepers.look(looked, used=used)
         assert os.sched_getscheduler(first) == os.SCHED_IDLE
     assert os.sched_getscheduler(second) == os.SCHED_OTHER
 
@@ -118,44 +98,35 @@ def test_a_thread_that_ended_in_this_moment_keeps_none_from_waiting(sleepers: Sl
     gone = threading.Thread(target=int)
     gone.start()
     gone.join()
-    assert gone.native_id is not None
-    number = gone.native_id
-    sleepers.uses = [NOTHING, BUSY]
-    looked = Wakeups(lambda: [number, *sleepers.ids()], workers=1, use=sleepers.use)
-    looked.look()
-    looked.look()
+    sleepers.threads.insert(0, gone)
+    looked = sleepers.wakeups()
+    sleepers.look(looked, used=0.9)
+    del sleepers.threads[0]
     assert sleepers.policies() == {os.SCHED_BATCH}
 
 
 @linux
-def test_a_look_at_the_cores_that_fails_once_is_no_reason_to_give_up(sleepers: Sleepers) -> None:
-    sleepers.uses = [NOTHING, None, BUSY, Use(clock=2.0, own=1.8, idle=0.0)]
-    looked = Wakeups(sleepers.ids, workers=1, use=sleepers.use)
-    for _ in range(3):  # the third has nothing to compare with
-        looked.look()
+def test_a_look_at_the_threads_that_fails_once_is_no_reason_to_give_up(sleepers: Sleepers) -> None:
+    looked = sleepers.wakeups()
+    sleepers.fails = True
+    sleepers.look(looked, used=0.9)
+    sleepers.fails = False
     assert sleepers.policies() == {os.SCHED_OTHER}
-    looked.look()
+    sleepers.look(looked, used=0.9)
     assert sleepers.policies() == {os.SCHED_BATCH}
 
 
 @linux
 def test_where_it_is_refused_nothing_is_tried_any_more(sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    tries = []
+
+    def refuse(*given: object) -> None:
+        tries.append(given)
         raise PermissionError
 
     monkeypatch.setattr(wakeups.os, "sched_setscheduler", refuse)
-    sleepers.uses = [NOTHING, BUSY]
-    looked = Wakeups(sleepers.ids, workers=1, use=sleepers.use)
-    for _ in range(4):  # it does not even look: there would be nothing to tell
-        looked.look()
+    looked = sleepers.wakeups()
+    for _ in range(3):
+        sleepers.look(looked, used=0.9)
+    assert len(tries) == 1
     assert sleepers.policies() == {os.SCHED_OTHER}
-
-
-@linux
-def test_a_worker_under_load_looks_at_the_real_cores() -> None:
-    before = wakeups._use()
-    while wakeups._use().own - before.own < 0.2:
-        pass
-    now = wakeups._use()
-    assert now.clock > before.clock
-    assert now.idle >= before.idle

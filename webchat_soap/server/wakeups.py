@@ -1,4 +1,4 @@
-"""Lets the engine's own threads wait for their turn while the service has the cores for itself.
+"""Lets the engine's own threads wait for their turn while a worker keeps a core busy.
 
 The kernel lets a thread that has just been woken take the core from one that computes. The engine's own threads wake
 for every request and every answer, so that on cores which are all at work each call is cut several times, for a few
@@ -6,8 +6,8 @@ bytes, and finds cold caches when it goes on. Under SCHED_BATCH (sched(7)) they 
 has used its slice, and then move all that has come: at 64 connections two workers on two cores made 1.5 times the calls
 without the store and 1.1 times with it, one worker 1.05 times.
 
-While other programs compute on all cores, waiting costs: a lone caller waited 12 ms beside two of them instead of 7. So
-it ends when they come, and begins again when they have gone.
+Where there is less to do, or other programs compute, waiting costs more than it saves: a lone caller waited 12 ms
+beside two such programs instead of 7. So it is done only while the worker gets most of a core.
 """
 
 from __future__ import annotations
@@ -16,36 +16,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from webchat_soap.server.cores import cores_of_process, read_times
+from webchat_soap.server.cores import cores_of_process
 
 log = logging.getLogger(__name__)
 
 _MUCH = 0.6
 """Of the worker's share of the cores. A busy one gets more of it, and less beside other programs."""
 
-_NONE = 0.1
-"""Of the cores' time. Where no more of it is idle, whoever is woken takes a core from somebody."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """Since some moment, in seconds: the time that went by, the cores' time of which this process used a part, and the
-    part of all cores' time that nobody used."""
-
-    clock: float
-    own: float
-    idle: float
-
-
-def may_wait(before: Use, now: Use, *, cores: int, workers: int, waits: bool) -> bool:
-    """Whether threads that are woken should wait for their turn from now on; `waits`: whether they do."""
-    seconds = now.clock - before.clock
-    if now.own - before.own > _MUCH * min(1.0, cores / workers) * seconds:
-        return True
-    # Where cores are idle it is all one; they stay as they are, for the next rush.
-    return waits and now.idle - before.idle > _NONE * cores * seconds
+def may_wait(*, own: float, seconds: float, cores: int, workers: int) -> bool:
+    """Whether threads that are woken should wait for their turn: the process used `own` seconds of the cores' time in
+    so many seconds, and so many workers share the cores."""
+    return own > _MUCH * min(1.0, cores / workers) * seconds
 
 
 class Wakeups:
@@ -53,14 +36,20 @@ class Wakeups:
     second."""
 
     def __init__(
-        self, threads: Callable[[], Iterable[int]], *, workers: int, use: Callable[[], Use] | None = None
+        self,
+        threads: Callable[[], Iterable[int]],
+        *,
+        workers: int,
+        own: Callable[[], float] = time.process_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`threads` gives the native ids of those that may wait; `workers` is the number of processes that share the
-        cores; `use` tells what was used so far (None: of the system's cores, by this process)."""
+        cores; `own` tells the seconds that this one has used of them so far, at the time that `clock` tells."""
         self._threads = threads
         self._workers = workers
-        self._use = _use if use is None else use
-        self._before: Use | None = None
+        self._own = own
+        self._clock = clock
+        self._before = (clock(), own())
         self._waits = False
         self._gave_up = not hasattr(os, "SCHED_BATCH")
 
@@ -68,40 +57,29 @@ class Wakeups:
         """Decide by what was used since the last look. Raises nothing."""
         if self._gave_up:
             return
+        (clock, own), self._before = self._before, (self._clock(), self._own())
         try:
-            now = self._use()
-        except (OSError, KeyError):  # no descriptor is free, say
-            self._before = None
-            return
-        try:
-            self._decide(now)
-        except Exception:  # refused, say by a container's filter of system calls: it goes on as it is
+            waits = may_wait(
+                own=self._before[1] - own,
+                seconds=self._before[0] - clock,
+                cores=len(cores_of_process()),
+                workers=self._workers,
+            )
+            if waits != self._waits:
+                self._set(waits)
+        except PermissionError:  # by a container's filter of system calls, say: it goes on as it is
             log.info("The engine's threads stay under the scheduling they have", exc_info=True)
             self._gave_up = True
+        except OSError:  # no descriptor is free for a look at the threads, say: the next look tries again
+            pass
 
-    def _decide(self, now: Use) -> None:
-        before = self._before
-        self._before = now
-        if before is None:
-            return
-        cores = len(cores_of_process())
-        waits = may_wait(before, now, cores=cores, workers=self._workers, waits=self._waits)
-        if waits != self._waits:
-            self._waits = waits
-            self._set()
-
-    def _set(self) -> None:
+    def _set(self, waits: bool) -> None:
         # Where the operator chose another policy for the service, neither of the two is met, and nothing is changed.
-        old, new = (os.SCHED_OTHER, os.SCHED_BATCH) if self._waits else (os.SCHED_BATCH, os.SCHED_OTHER)
+        old, new = (os.SCHED_OTHER, os.SCHED_BATCH) if waits else (os.SCHED_BATCH, os.SCHED_OTHER)
         for thread in self._threads():
             try:
                 if os.sched_getscheduler(thread) == old:
                     os.sched_setscheduler(thread, new, os.sched_param(0))
             except ProcessLookupError:  # it has just ended
                 pass
-
-
-def _use() -> Use:
-    among = cores_of_process()
-    idle = read_times(()).idle
-    return Use(clock=time.monotonic(), own=time.process_time(), idle=sum(idle[core] for core in among if core in idle))
+        self._waits = waits
