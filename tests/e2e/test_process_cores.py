@@ -51,8 +51,8 @@ def kept_busy(service: Running, text: str = TEXT) -> Iterator[None]:
     done = threading.Event()
 
     def call() -> None:
-        with requests.Session() as session:
-            while not done.is_set():
+        while not done.is_set():
+            with requests.Session() as session:  # a connection a call: so each worker gets some
                 send(service, session, text)
 
     callers = [threading.Thread(target=call) for _ in range(4)]

@@ -32,8 +32,11 @@ def may_wait(*, own: float, seconds: float, cores: int, workers: int) -> bool:
 
 
 class Wakeups:
-    """Whether some threads take the core at once when they are woken. One per worker; to be asked to `look` twice a
-    second."""
+    """Whether some threads take the core at once when they are woken. One per worker; to be asked to `look` every
+    LOOK_SECONDS."""
+
+    LOOK_SECONDS = 0.1
+    """So soon a rush is met. A look costs a microsecond or two."""
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import itertools
 import logging
 import resource
 import signal
@@ -94,7 +95,11 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
     wakeups = Wakeups(engines_own, workers=options.workers)
     reports.send(None)
     # It came in blocked and stays so in every thread: a handler would run in the middle of whatever holds a lock.
-    while signal.sigtimedwait({signal.SIGTERM}, watch.LOOK_SECONDS) is None:
+    looks = itertools.count(1)
+    while signal.sigtimedwait({signal.SIGTERM}, wakeups.LOOK_SECONDS) is None:
+        wakeups.look()
+        if next(looks) % watch.LOOKS:
+            continue
         if not watch.starts_threads():
             log.error("A thread could not be started (out of memory); this process ends at once, and is replaced")
             return 1
@@ -104,7 +109,6 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
             _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=seconds)
             return 1
         shell.doorkeeper.look()
-        wakeups.look()
         if options.workers == 1:
             cores.look()
     _stop(application, engine, shell, accepts_no_more=reports.send_leaving, seconds=options.shutdown_seconds)
@@ -114,7 +118,8 @@ def work(options: ServeOptions, factory: Factory, listener: socket.socket, repor
 class _Watch:
     """What a worker looks at now and then, since nothing in it would notice: each would end its service for good."""
 
-    LOOK_SECONDS = 0.5
+    LOOKS = 5
+    """So many looks of Wakeups apart: half a second."""
     STUCK_LOOKS = 10
 
     def __init__(self) -> None:
